@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is this node able to hold the key? Named reasons why not, before a takeover and again before the key is placed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kuutamod.core.model import Child, NodeState
+
+ANSWER_AGE = 2.0
+"""Seconds; neard's last answer must not be older when it counts as ready."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One failing condition. ``soft``: the node may still take the lock, but only after the others had their chance."""
+
+    code: str
+    text: str
+    soft: bool = False
+
+
+def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
+    """Every reason why this node may not take the lock now; empty when it may."""
+    found: list[Reason] = []
+    if state.stop_requested:
+        found.append(Reason("stopping", "this supervisor is shutting down"))
+    if state.memory_fault:
+        found.append(Reason("memory", f"the term can't be kept on disk: {state.memory_fault}"))
+    if state.session is None or not state.session.member:
+        found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
+    found.extend(_neard_reasons(state.child, state, now))
+    found.extend(_fleet_reasons(state))
+    if state.faults.last is not None and now - state.faults.last < state.policy.hold_off:
+        found.append(Reason("hold-off", "its neard failed while validating; others go first", soft=True))
+    return tuple(found)
+
+
+def _neard_reasons(child: Child | None, state: NodeState, now: float) -> list[Reason]:
+    if child is None or child.status is None or child.answered is None:
+        return [Reason("no-neard", "neard does not answer yet")]
+    if child.stopping or child.killed:
+        return [Reason("no-neard", f"neard is being stopped: {child.killed or child.stopping}")]
+    found: list[Reason] = []
+    if now - child.answered > ANSWER_AGE:
+        found.append(Reason("silent", "neard has stopped answering"))
+    if not child.identified:
+        found.append(Reason("stranger", child.stranger))
+    if not child.synced:
+        found.append(Reason("syncing", "neard is syncing"))
+    if now - child.head_changed > state.policy.freeze_timeout:
+        found.append(Reason("frozen", "neard's head does not move", soft=True))
+    return found
+
+
+def _fleet_reasons(state: NodeState) -> list[Reason]:
+    if state.fleet_read is None or state.watch is None:
+        return [Reason("unknown-fleet", "the lock and the fleet's settings have not been read yet")]
+    if state.fleet is None:
+        return [Reason("bad-config", "the fleet's config key in Consul is not readable JSON: repair or delete it")]
+    found: list[Reason] = []
+    record = state.watch.view.record
+    mine = state.identity.fingerprint
+    if state.fleet.fingerprint and state.fleet.fingerprint != mine:
+        found.append(
+            Reason("foreign-key", f"this node's key is {mine}, the fleet's config records {state.fleet.fingerprint}")
+        )
+    elif not state.fleet.fingerprint and record and record.fingerprint not in ("", mine):
+        found.append(Reason("foreign-key", f"this node's key is {mine}, {record.node_id}'s is {record.fingerprint}"))
+    if record and record.term < state.term_seen and state.fleet.confirmed_term != record.term:
+        text = (
+            f"the lock's term {record.term} is lower than {state.term_seen}, which this node has seen (Consul restored "
+            "from an old snapshot?): check that nothing signs, then run `kuutamoctl confirm`"
+        )
+        found.append(Reason("term-regress", text))
+    return found
+
+
+def behind(state: NodeState, floor: int) -> bool:
+    """The height rule: nothing is signed at or below ``floor``, the last height that the previous holder recorded."""
+    if state.fleet is not None and state.fleet.confirmed_height == floor:
+        return False
+    child = state.child
+    return floor > 0 and (child is None or child.status is None or child.status.height <= floor)
+
+
+def not_activated(state: NodeState, now: float) -> Reason | None:
+    """The check right before the key is placed into a running neard: the first thing that is missing, or None.
+
+    The proof must be younger than every slow step before it; a heartbeat is sent if it isn't.
+    """
+    child, lease = state.child, state.lease
+    if lease is None or child is None or child.status is None or child.answered is None:
+        return Reason("no-neard", "neard does not answer")
+    if not child.identified:
+        return Reason("stranger", child.stranger)
+    if now - child.answered > ANSWER_AGE:
+        return Reason("silent", "neard has stopped answering")
+    if behind(state, lease.floor):
+        return Reason("behind", f"the chain has not passed height {lease.floor}, the last of the previous holder")
+    if not fresh_proof(state, now):
+        return Reason("proof", "a fresh proof of holding the lock is needed")
+    return None
+
+
+def fresh_proof(state: NodeState, now: float) -> bool:
+    """Is the newest proof younger than the last slow step (the previous neard's end), and than two heartbeats?"""
+    lease, law = state.lease, state.policy.law
+    if lease is None:
+        return False
+    return lease.proof >= state.child_died and now - lease.proof <= law.heartbeat_interval + law.request_deadline

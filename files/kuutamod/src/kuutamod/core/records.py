@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values this node writes to Consul, as functions of what it knows."""
+
+from __future__ import annotations
+
+from kuutamod.core.lease import Lease
+from kuutamod.core.model import Ghost, NodeState, label, phase
+from kuutamod.core.protocol import LockRecord, MemberRecord
+from kuutamod.core.readiness import ineligible
+
+
+def _record(state: NodeState, term: int, height: int) -> dict[str, object]:
+    law, identity = state.policy.law, state.identity
+    return {
+        "hostname": identity.hostname,
+        "node_id": identity.node_id,
+        "term": term,
+        "guard_time": law.guard_time,
+        "fence_deadline": law.fence_deadline,
+        "fingerprint": identity.fingerprint,
+        "last_height": height,
+    }
+
+
+def next_term(state: NodeState) -> int:
+    """One more than any term this node has seen: on its disk, in the lock, in the records of the other nodes."""
+    seen = [state.term_seen, state.term_stored, *(peer.record.term_seen for peer in state.peers)]
+    if state.watch is not None and state.watch.view.record is not None:
+        seen.append(state.watch.view.record.term)
+    return max(seen) + 1
+
+
+def take(state: NodeState) -> LockRecord:
+    """The value with which this node takes the lock; it carries the previous holder's last height on."""
+    before = state.watch.view.record if state.watch is not None else None
+    floor = before.last_height if before is not None else 0
+    return LockRecord(**_record(state, next_term(state), floor), phase="promoting")  # type: ignore[arg-type]
+
+
+def last_height(state: NodeState, lease: Lease) -> int:
+    """The highest height at which this node may have signed in this term, as far as it knows."""
+    return max(lease.floor, state.height_seen)
+
+
+def heartbeat(state: NodeState, lease: Lease) -> LockRecord:
+    """The value of the next heartbeat; the counter makes it differ from the last one, so that the index moves."""
+    return LockRecord(
+        **_record(state, lease.term, last_height(state, lease)),  # type: ignore[arg-type]
+        heartbeat=lease.counter + 1,
+        phase=phase(state).value,
+    )
+
+
+def guard_release(state: NodeState, lease: Lease) -> LockRecord:
+    """What the guard writes after it has killed neard by itself."""
+    return LockRecord(
+        **_record(state, lease.term, last_height(state, lease)),  # type: ignore[arg-type]
+        released=True,
+        reason="the guard stopped neard: its supervisor died or lost the proof of holding",
+    )
+
+
+def ghost_release(state: NodeState, ghost: Ghost) -> LockRecord:
+    """What this node writes when it hands the lock back."""
+    return LockRecord(
+        **_record(state, ghost.term, ghost.height),  # type: ignore[arg-type]
+        released=True,
+        fault=ghost.fault,
+        reason=ghost.reason,
+    )
+
+
+def member(state: NodeState, now: float) -> MemberRecord:
+    """What this node says of itself."""
+    identity, child = state.identity, state.child
+    reasons = ineligible(state, now)
+    healthy = not [reason for reason in reasons if reason.code != "unregistered"]
+    return MemberRecord(
+        node_id=identity.node_id,
+        hostname=identity.hostname,
+        life=identity.life,
+        state=label(state).value,
+        term_seen=state.term_seen,
+        height=child.status.height if child is not None and child.status is not None else 0,
+        eligible=healthy and state.lease is None,
+        ineligible=tuple(reason.code for reason in reasons),
+        fingerprint=identity.fingerprint,
+        neard_version=state.neard_version,
+        kuutamod_version=identity.kuutamod_version,
+        address=identity.address,
+        home=identity.home,
+    )

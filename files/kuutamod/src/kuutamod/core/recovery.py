@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a holder does after its neard failed, and how often the key may wander (hold-off)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kuutamod.core.lease import Lease, may_sign
+from kuutamod.core.model import Faults, Ghost, Giveup, NodeState
+
+LONGEST_PAUSE = 30.0
+"""Seconds; the longest pause between local restarts."""
+
+
+def within_hold_off(state: NodeState, lease: Lease, at: float) -> bool:
+    """Was there a failure of this node, or of the holder before it, within the hold-off time (seconds)?
+
+    Then one more handover would be ping-pong: a poison block or a bad release fails everywhere.
+    """
+    own = state.faults.last is not None and at - state.faults.last < state.policy.hold_off
+    before = lease.fault_takeover and at - lease.since < state.policy.hold_off
+    return own or before
+
+
+def after_failure(state: NodeState, why: str, at: float) -> NodeState:
+    """The holder's neard is dead by its own fault: give the lock up, or within the hold-off time restart it here."""
+    lease = state.lease
+    if lease is None:
+        return state
+    if may_sign(lease, state.policy.law, at) and within_hold_off(state, lease, at):
+        retries = state.faults.retries + 1
+        pause = min(2.0 ** (retries - 1) - 1, LONGEST_PAUSE)
+        return replace(state, faults=Faults(last=at, retries=retries, next_start=at + pause), giveup=None)
+    return let_go(replace(state, faults=Faults(last=at)), Giveup(why, fault=True))
+
+
+def let_go(state: NodeState, giveup: Giveup) -> NodeState:
+    """End the lease after proof that no process holds the key; what Consul still books on it becomes a ghost to release."""
+    lease = state.lease
+    if lease is None:
+        return replace(state, giveup=None, promotion_failed=False)
+    height = max(lease.floor, state.height_seen)
+    ghost = None if lease.lost else Ghost(lease.session, lease.term, giveup.reason, giveup.fault, height)
+    return replace(state, lease=None, ghost=ghost or state.ghost, giveup=None, promotion_failed=False)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""May this node take the lock, and from when? The other half of the argument in ``lease``.
+
+A contender trusts only what it saw itself: the ModifyIndex, and when *it* first saw that index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kuutamod.core.actions import TakeKind
+from kuutamod.core.lease import LeaseLaw
+from kuutamod.core.model import LockView, Watch
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The lock may be taken by a ``kind`` of transaction at ``at`` (boottime seconds) or later; ``why`` for the log."""
+
+    kind: TakeKind
+    at: float
+    why: str
+
+
+def watch_lock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) -> Watch:
+    """What this node knows of the lock after a read answered at ``at`` (boottime seconds).
+
+    The count of G starts anew when anything about the key changed, in either direction, and when this node was blind for
+    longer than a lease lasts: then it can't tell an unmoved index from one that moved and came back.
+    """
+    guard = max(watch.largest_guard if watch else 0.0, view.record.guard_time if view.record else 0.0)
+    blind = watch is not None and at - watch.last_seen > law.fence_deadline
+    if watch is None or blind or watch.view != view:
+        return Watch(view=view, first_seen=at, last_seen=at, largest_guard=guard)
+    return replace(watch, last_seen=max(at, watch.last_seen))
+
+
+def opening(watch: Watch, law: LeaseLaw) -> Opening:
+    """When and how the lock may be taken, given that nothing moves it before.
+
+    Free with the marker: at once, the last holder proved its neard dead. Everything else (held, free without the marker,
+    missing, unreadable): when the index has not moved for G, and G is the larger of ours and any the holders published.
+    """
+    view = watch.view
+    if view.released:
+        return Opening(TakeKind.FREE, watch.first_seen, "it is released with proof")
+    at = watch.first_seen + max(law.guard_time, watch.largest_guard)
+    if view.missing:
+        return Opening(TakeKind.MISSING, at, "its key is missing and has stayed so for the guard time")
+    if view.session is None:
+        return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time")
+    return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time")
+
+
+def watching(watch: Watch, law: LeaseLaw, now: float) -> bool:
+    """Is what we know of the lock recent enough to act on? (Seconds; the take's own check decides in the end.)"""
+    return now - watch.last_seen <= law.fence_deadline

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to happen again and again: heartbeats, session, member record, reads of lock and fleet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kuutamod.core import actions as ac
+from kuutamod.core import records
+from kuutamod.core.lease import may_sign
+from kuutamod.core.model import NodeState, Slot, last_tried
+from kuutamod.core.plan import Plan
+from kuutamod.core.readiness import fresh_proof
+
+RETRY = 1.0
+"""Seconds between two tries of anything towards Consul that failed."""
+
+
+def keep_lease(plan: Plan) -> None:
+    """Heartbeats while the lease is good, and the release of a lock under which nothing holds the key any more.
+
+    A neard that does not die after SIGKILL ends the heartbeats: the lock is then free for others after G, but is never
+    reported as released.
+    """
+    state, now, law = plan.state, plan.now, plan.state.policy.law
+    lease, child = state.lease, state.child
+    if lease is not None and may_sign(lease, law, now):
+        undying = child is not None and child.killed is not None and now - child.killed_at > law.kill_budget
+        if not undying and plan.free(Slot.HEARTBEAT) and _heartbeat_due(plan):
+            plan.do(ac.Heartbeat(lease.session, records.heartbeat(state, lease)))
+    nobody_signs = child is None or not child.keyed
+    first = last_tried(state, Slot.LOCK) < max(state.child_died, state.stop_since)
+    if state.ghost is not None and nobody_signs and plan.due(Slot.LOCK, 0.0 if first else RETRY):
+        plan.do(ac.Release(state.ghost.session, records.ghost_release(state, state.ghost)))
+
+
+def _heartbeat_due(plan: Plan) -> bool:
+    state = plan.state
+    lease, law = state.lease, state.policy.law
+    if lease is None:
+        return False
+    last = max(last_tried(state, Slot.HEARTBEAT), lease.since)
+    waiting = not (state.child is not None and state.child.keyed) and not fresh_proof(state, plan.now)
+    if waiting and last < state.child_died:
+        return True  # a promotion waits for the proof that follows the previous neard's end
+    return plan.after(last + law.heartbeat_interval)
+
+
+def keep_registered(plan: Plan) -> None:
+    """Session and member record."""
+    state, now = plan.state, plan.now
+    session = state.session
+    stopping = state.stop_requested is not None
+    if session is None:
+        ready = state.lease is not None or (state.child is not None and state.child.synced and state.child.identified)
+        if ready and not stopping and plan.due(Slot.SESSION, RETRY):
+            plan.do(ac.CreateSession())
+        return
+    nobody_signs = state.child is None or not state.child.keyed
+    if stopping and nobody_signs and state.lease is None and state.ghost is None:
+        if plan.due(Slot.SESSION, 0.0 if last_tried(state, Slot.SESSION) < state.stop_since else RETRY):
+            plan.do(ac.DestroySession(session.id))
+        return
+    failed = state.session_fault is not None
+    at = last_tried(state, Slot.SESSION) + RETRY if failed else session.renewed + state.policy.law.session_renewal
+    if plan.after(at):
+        plan.do(ac.RenewSession(session.id))
+    if not stopping:
+        _publish(plan, session.id, now)
+
+
+def _publish(plan: Plan, session: str, now: float) -> None:
+    state = plan.state
+    record = records.member(state, now)
+    essence = replace(record, height=0).to_json()
+    changed = essence != state.member_text
+    interval = state.policy.member_interval
+    published = state.member_published if state.member_published is not None else float("-inf")
+    retry = RETRY if state.member_fault is not None else 0.0
+    if (changed or plan.after(published + interval)) and plan.due(Slot.MEMBER, retry):
+        plan.do(ac.Publish(session, record))
+
+
+def keep_watching(plan: Plan) -> None:
+    """Reads: the lock when the blocking query is silent, the fleet now and then, the highest term onto the disk."""
+    state = plan.state
+    if state.term_seen > state.term_stored and plan.due(Slot.MEMORY, RETRY if state.memory_fault else 0.0):
+        plan.do(ac.RememberTerm(state.term_seen))
+    if state.session is None or state.stop_requested is not None:
+        return
+    if plan.due(Slot.FLEET, state.policy.member_interval):
+        plan.do(ac.ReadFleet())
+    if state.lease is None and _lock_due(plan):
+        plan.do(ac.ReadLock())
+
+
+def _lock_due(plan: Plan) -> bool:
+    state, watch = plan.state, plan.state.watch
+    if watch is None:
+        return plan.due(Slot.READ, RETRY)
+    if state.take_refused is not None and watch.last_seen <= state.take_refused:
+        return plan.due(Slot.READ, 0.1)
+    return plan.after(watch.last_seen + state.policy.reread_interval) and plan.due(Slot.READ, RETRY)
