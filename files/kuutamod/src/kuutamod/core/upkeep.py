@@ -8,7 +8,7 @@ from dataclasses import replace
 from kuutamod.core import actions as ac
 from kuutamod.core import records
 from kuutamod.core.lease import may_sign
-from kuutamod.core.model import NodeState, Slot, last_tried
+from kuutamod.core.model import Slot, last_tried
 from kuutamod.core.plan import Plan
 from kuutamod.core.readiness import fresh_proof
 
