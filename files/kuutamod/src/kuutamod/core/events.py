@@ -54,7 +54,6 @@ class ChildExited:
     serial: int
     why: str
     at: float
-    released: bool = False
 
 
 @dataclass(frozen=True)

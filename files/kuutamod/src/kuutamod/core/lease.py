@@ -13,12 +13,12 @@ wrong by at most ``rho``.
     ModifyIndex. The holder counts only answered heartbeats, and each from t_p. An unanswered one proves nothing.
 2.  *Fence.* At t_p + D (fence_deadline) on the holder's clock the process with the key gets SIGKILL; by
     t_p + D + S (kill_budget) it is reaped; sigma (scheduling_slack) is what the host may be late with all of it. So it
-    cannot sign after t_p + (D + S + sigma)(1 + rho) in true time.
+    cannot sign after t_p + (D + S + sigma) / (1 - rho) in true time.
 3.  *Takeover.* A contender saw ModifyIndex i for the first time at t_f on its own clock, so heartbeat i was applied, and
     therefore sent, before t_f. It takes the lock at t_f + G (guard_time) at the earliest, by a transaction that Consul
     applies only if the index is still i. If it is applied, no heartbeat after i ever was or will be: i carried the
     holder's last proof, and t_p <= t_f.
-4.  The contender's G lasts at least G (1 - rho) in true time. With
+4.  The contender's G lasts at least G / (1 + rho) in true time. With
 
         (D + S + sigma)(1 + rho) <= G (1 - rho)                                   (the law)
 
@@ -104,7 +104,7 @@ class LeaseLaw:
         return found
 
     def stopped_after(self) -> float:
-        """Longest true time, in seconds after a proof was sent, in which the holder's process may still sign."""
+        """The left side of the law, seconds: what must have passed before anybody else may hold the lock."""
         return (self.fence_deadline + self.kill_budget + self.scheduling_slack) * (1 + self.clock_rate_error)
 
 

@@ -56,9 +56,10 @@ def _standby_or_holder(plan: Plan, child: Child) -> str:
 def _start(plan: Plan) -> str:
     state, now = plan.state, plan.now
     pause = min(2.0 ** (state.start_failures - 1), LONGEST_BACKOFF) if state.start_failures else 0.0
-    at = max(state.child_died + pause, state.faults.next_start if state.lease is not None else 0.0)
+    at = state.child_died + pause if state.lease is None else state.faults.next_start
     if not plan.after(at):
-        return f"neard failed {state.start_failures} times in a row, pausing before the next start: {state.home_why}"
+        times = max(state.start_failures, state.faults.retries)
+        return f"neard failed {times} times in a row, pausing before the next start: {state.home_why}"
     if state.home is not Home.CLEAR:
         if state.home is Home.BUSY and state.lease is not None:
             plan.do(ac.GiveUp(Giveup(state.home_why, fault=True)))

@@ -197,7 +197,8 @@ class Giveup:
 class Ghost:
     """A lock that Consul may still book on a session of ours though nothing here holds the key: to be released.
 
-    ``height``: the highest at which this node may have signed, as far as it knows.
+    ``height``: the highest at which this node may have signed, as far as it knows. ``leftover``: from an earlier life of
+    the supervisor; it is released only once the home is known to be clear and the lock was seen booked on this session.
     """
 
     session: str
@@ -205,6 +206,8 @@ class Ghost:
     reason: str
     fault: bool
     height: int = 0
+    leftover: bool = False
+    tried: float | None = None
 
 
 class Home(enum.Enum):

@@ -9,7 +9,7 @@ from typing import Any
 
 from kuutamod.core import events as ev
 from kuutamod.core.lease import Lease, lose, may_sign, prove
-from kuutamod.core.model import Child, Ghost, Giveup, Home, NodeState, Peer, Role, Session, Slot, Status
+from kuutamod.core.model import Child, Ghost, Giveup, Home, LockView, NodeState, Peer, Role, Session, Slot, Status
 from kuutamod.core.recovery import after_failure, let_go
 from kuutamod.core.takeover import watch_lock
 
@@ -82,8 +82,6 @@ def _holder_lost_neard(state: NodeState, child: Child, event: ev.ChildExited) ->
     lease = state.lease
     if lease is None:
         return state
-    if event.released:
-        return replace(let_go(state, Giveup(event.why, fault=False)), ghost=None)
     if lease.lost or not may_sign(lease, state.policy.law, event.at):
         return let_go(state, Giveup(child.killed or event.why, fault=False))
     if state.giveup is not None and not state.giveup.fault:
@@ -239,6 +237,9 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
     state = replace(state, watch=watch_lock(state.watch, view, event.at, state.policy.law))
     if view.record is not None and view.record.term > state.term_seen:
         state = replace(state, term_seen=view.record.term)
+    if state.ghost is not None and state.ghost.leftover:
+        # Only read while the home is clear: no process of that life exists, so what is booked on it can go.
+        return replace(state, ghost=_left_behind(state.ghost, view))
     ours = state.session is not None and view.session == state.session.id
     idle = state.lease is None and state.ghost is None and Slot.LOCK not in state.inflight
     if ours and idle and state.session is not None:
@@ -247,6 +248,12 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
         ghost = Ghost(state.session.id, term, "a takeover answered too late", fault=False, height=height)
         return replace(state, ghost=ghost)
     return state
+
+
+def _left_behind(ghost: Ghost, view: LockView) -> Ghost | None:
+    if view.session != ghost.session or view.record is None:
+        return None
+    return replace(ghost, leftover=False, term=view.record.term, height=view.record.last_height)
 
 
 def _lock_read_failed(state: NodeState, _event: ev.LockReadFailed) -> NodeState:

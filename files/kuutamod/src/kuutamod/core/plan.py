@@ -66,6 +66,8 @@ def begin(state: NodeState, action: ac.Action, now: float) -> NodeState:
             return replace(state, child=child, serial=action.serial, starts=state.starts + 1)
         case ac.Heartbeat() if state.lease is not None:
             return replace(state, lease=replace(state.lease, counter=action.record.heartbeat))
+        case ac.Release() if state.ghost is not None:
+            return replace(state, ghost=replace(state.ghost, tried=now))
         case ac.GiveUp():
             return let_go(state, action.giveup)
         case ac.PlaceKey() | ac.ExtendGuard() | ac.StopChild() | ac.KillChild():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from kuutamod.core import actions as ac
 from kuutamod.core import records
 from kuutamod.core.lease import may_sign
-from kuutamod.core.model import Slot, last_tried
+from kuutamod.core.model import Home, Slot, last_tried
 from kuutamod.core.plan import Plan
 from kuutamod.core.readiness import fresh_proof
 
@@ -28,10 +28,11 @@ def keep_lease(plan: Plan) -> None:
         undying = child is not None and child.killed is not None and now - child.killed_at > law.kill_budget
         if not undying and plan.free(Slot.HEARTBEAT) and _heartbeat_due(plan):
             plan.do(ac.Heartbeat(lease.session, records.heartbeat(state, lease)))
-    nobody_signs = child is None or not child.keyed
-    first = last_tried(state, Slot.LOCK) < max(state.child_died, state.stop_since)
-    if state.ghost is not None and nobody_signs and plan.due(Slot.LOCK, 0.0 if first else RETRY):
-        plan.do(ac.Release(state.ghost.session, records.ghost_release(state, state.ghost)))
+    ghost = state.ghost
+    if ghost is None or ghost.leftover or (child is not None and child.keyed):
+        return
+    if ghost.tried is None or plan.after(ghost.tried + RETRY):
+        plan.do(ac.Release(ghost.session, records.ghost_release(state, ghost)))
 
 
 def _heartbeat_due(plan: Plan) -> bool:
@@ -58,7 +59,7 @@ def keep_registered(plan: Plan) -> None:
         return
     nobody_signs = state.child is None or not state.child.keyed
     if stopping and nobody_signs and state.lease is None and state.ghost is None:
-        if plan.due(Slot.SESSION, 0.0 if last_tried(state, Slot.SESSION) < state.stop_since else RETRY):
+        if plan.due(Slot.SESSION, 0.0 if state.session_fault is None else RETRY):
             plan.do(ac.DestroySession(session.id))
         return
     failed = state.session_fault is not None
@@ -86,6 +87,9 @@ def keep_watching(plan: Plan) -> None:
     state = plan.state
     if state.term_seen > state.term_stored and plan.due(Slot.MEMORY, RETRY if state.memory_fault else 0.0):
         plan.do(ac.RememberTerm(state.term_seen))
+    leftover = state.ghost is not None and state.ghost.leftover
+    if leftover and (state.home is Home.CLEAR or state.child is not None) and plan.due(Slot.READ, RETRY):
+        plan.do(ac.ReadLock())
     if state.session is None or state.stop_requested is not None:
         return
     if plan.due(Slot.FLEET, state.policy.member_interval):

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell around the rules: events in, decisions out, actions as tasks. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import signal
+import socket
+import sys
+import uuid
+from importlib import metadata
+
+from kuutamod.clock import BootClock, Clock
+from kuutamod.consul.adapter import ConsulAdapter
+from kuutamod.core import actions as ac
+from kuutamod.core import events as ev
+from kuutamod.core.decide import decide
+from kuutamod.core.model import Ghost, Identity, NodeState, label, phase
+from kuutamod.core.observe import observe
+from kuutamod.core.plan import begin
+from kuutamod.deadline import Lane, Overrun
+from kuutamod.guard.child import start_time
+from kuutamod.log import Log
+from kuutamod.neard import procfs
+from kuutamod.neard.home import HomeBusy, HomeLock, Owner
+from kuutamod.neard.memory import MemoryFault, MemoryFile
+from kuutamod.neard.process import NeardFiles, NeardProcess
+from kuutamod.neard.rpc import BadAnswer, StatusClient
+from kuutamod.notify import Notifier
+from kuutamod.server.exporter import Exporter
+from kuutamod.settings import Settings
+
+GUARD_WAIT = 20.0
+"""Seconds a new supervisor waits for the guard of the previous one to end its neard and hand the lock back."""
+DISK_DEADLINE = 5.0
+FLUSH_DEADLINE = 2.0
+
+_CONSUL = (
+    ac.CreateSession,
+    ac.RenewSession,
+    ac.DestroySession,
+    ac.Publish,
+    ac.ReadFleet,
+    ac.ReadLock,
+    ac.Heartbeat,
+    ac.Take,
+    ac.Release,
+)
+
+
+class Supervisor:
+    """Holds the one NodeState, asks the rules, runs what they say."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        clock: Clock,
+        neard: NeardProcess,
+        status: StatusClient,
+        consul: ConsulAdapter,
+        memory: MemoryFile,
+        log: Log,
+        notifier: Notifier,
+        events: asyncio.Queue[ev.Event],
+    ) -> None:
+        self.state = state
+        self._clock = clock
+        self._neard = neard
+        self._status = status
+        self._consul = consul
+        self._memory = memory
+        self._log = log
+        self._notifier = notifier
+        self._events = events
+        self._wake_at = 0.0
+        self._status_lane = Lane("status")
+        self._disk_lane = Lane("disk")
+        self._said = ""
+
+    def post(self, event: ev.Event) -> None:
+        """Take in an event; call it on the loop."""
+        self._events.put_nowait(event)
+
+    async def run(self) -> None:
+        """Decide and act until the rules say Exit."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._consul.watch(self.post, self._wants_watch))
+            try:
+                while not self._step(tasks):
+                    await self._next_event()
+            finally:
+                watching.cancel()
+
+    def _wants_watch(self) -> bool:
+        return self.state.lease is None and self.state.session is not None
+
+    def _step(self, tasks: asyncio.TaskGroup) -> bool:
+        """One decision; True when it was the last."""
+        now = self._clock.now()
+        decision = decide(self.state, now)
+        for action in decision.actions:
+            self.state = begin(self.state, action, now)
+        self._tell(decision, now)
+        for action in decision.actions:
+            if isinstance(action, ac.Exit):
+                return True
+            self._act(tasks, action)
+        self._wake_at = now if any(isinstance(a, ac.GiveUp) for a in decision.actions) else decision.wake_at
+        self._notifier.watchdog()
+        return False
+
+    async def _next_event(self) -> None:
+        """Wait for an event or for the decision's wake-up, then fold in everything that has arrived."""
+        try:
+            async with asyncio.timeout(max(0.0, self._wake_at - self._clock.now())):
+                self._observe(await self._events.get())
+        except TimeoutError:
+            return
+        while not self._events.empty():
+            self._observe(self._events.get_nowait())
+
+    def _observe(self, event: ev.Event) -> None:
+        before = self.state
+        self.state = observe(before, event)
+        self._report(event, before)
+
+    # --- acting ---
+
+    def _act(self, tasks: asyncio.TaskGroup, action: ac.Action) -> None:
+        match action:
+            case ac.ExtendGuard():
+                self._neard.extend(action)
+            case ac.StopChild():
+                self._neard.stop(action)
+            case ac.KillChild():
+                self._neard.kill(action)
+            case ac.GiveUp() | ac.Exit():
+                pass
+            case _:
+                tasks.create_task(self._perform(action))
+
+    async def _perform(self, action: ac.Action) -> None:
+        self.post(await self._result(action))
+
+    async def _result(self, action: ac.Action) -> ev.Event:
+        match action:
+            case ac.InspectHome():
+                return await self._neard.inspect()
+            case ac.StartChild():
+                return await self._neard.start(action)
+            case ac.PlaceKey():
+                return await self._neard.place(action)
+            case ac.PollStatus():
+                return await self._poll(action)
+            case ac.RememberTerm():
+                return ev.TermRemembered(action.term, await self._keep(term=action.term))
+            case ac.CreateSession():
+                event = await self._consul.execute(action)
+                if isinstance(event, ev.SessionCreated):
+                    await self._keep(session=event.session)
+                return event
+        assert isinstance(action, _CONSUL)
+        return await self._consul.execute(action)
+
+    async def _poll(self, action: ac.PollStatus) -> ev.Event:
+        sent = self._clock.now()
+        try:
+            status = await self._status_lane.run(lambda: self._status.ask(action.deadline), action.deadline)
+        except (OSError, ValueError, Overrun, BadAnswer, http.client.HTTPException) as error:
+            return ev.StatusFailed(action.serial, str(error) or type(error).__name__, sent, self._clock.now())
+        return ev.StatusAnswered(action.serial, status, sent, self._clock.now())
+
+    async def _keep(self, term: int | None = None, session: str | None = None) -> str | None:
+        try:
+            await self._disk_lane.run(lambda: self._memory.keep(term=term, session=session), DISK_DEADLINE)
+        except (OSError, Overrun) as error:
+            return f"{self._memory.path}: {error}"
+        return None
+
+    # --- telling ---
+
+    def _tell(self, decision: ac.Decision, now: float) -> None:
+        if decision.why == self._said:
+            return
+        self._said = decision.why
+        urgent = any(isinstance(a, ac.KillChild | ac.GiveUp) for a in decision.actions)
+        serious = urgent or decision.why.startswith("cannot fence")
+        say = self._log.warning if serious else self._log.info
+        say(decision.why, **self._fields(), next=f"{decision.wake_at - now:.1f}s")
+        self._notifier.status(f"{label(self.state).value}: {decision.why}")
+
+    def _fields(self) -> dict[str, object]:
+        lease = self.state.lease
+        fields: dict[str, object] = {
+            "state": label(self.state).value,
+            "term": lease.term if lease else self.state.term_seen,
+        }
+        if phase(self.state).value:
+            fields["phase"] = phase(self.state).value
+        return fields
+
+    def _report(self, event: ev.Event, before: NodeState) -> None:
+        """What an operator should read though no decision follows from it at once."""
+        why = ""
+        match event:
+            case ev.ChildExited() | ev.ChildStartFailed() | ev.KeyRefused():
+                why = event.why
+            case ev.HeartbeatAnswered(outcome=ev.Outcome.UNKNOWN):
+                why = f"heartbeat without an answer, the fence deadline runs: {event.why}"
+            case ev.HeartbeatAnswered(outcome=ev.Outcome.REFUSED):
+                why = f"heartbeat refused: {event.why}"
+            case ev.TakeAnswered(outcome=outcome) if outcome is not ev.Outcome.APPLIED:
+                why = f"takeover {outcome.value}: {event.why}"
+            case ev.ReleaseAnswered(outcome=ev.Outcome.APPLIED):
+                reason = before.ghost.reason if before.ghost else ""
+                self._log.info(f"released the lock: {reason}", **self._fields())
+            case ev.ReleaseAnswered():
+                why = f"release {event.outcome.value}: {event.why}"
+            case ev.SessionGone():
+                why = f"session {event.session} is gone" if self.state.stop_requested is None else ""
+            case ev.SessionFailed() | ev.MemberRefused() | ev.FleetFailed() | ev.LockReadFailed():
+                why = event.why
+            case ev.TermRemembered() if event.fault:
+                why = f"the term can't be kept on disk: {event.fault}"
+        if why:
+            self._log.warning(why, **self._fields())
+
+
+def run(settings: Settings) -> int:
+    """Run the supervisor until it is asked to stop; the exit code (0, or 1 for a fault at run time)."""
+    clock = BootClock()
+    notifier = Notifier()
+    log = Log(settings.log_format, settings.log_level, sys.stderr, node=settings.node_id)
+    try:
+        return asyncio.run(_main(settings, clock, log, notifier))
+    finally:
+        log.flush(FLUSH_DEADLINE)
+
+
+async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) -> int:
+    for warning in settings.warnings:
+        log.warning(warning)
+    memory = MemoryFile(settings.neard_home)
+    try:
+        lock = await _take_home(settings, clock, log)
+        kept = memory.load()
+        await asyncio.to_thread(memory.keep, kept.term)
+    except (HomeBusy, MemoryFault, OSError) as error:
+        log.error(f"not starting: {error}")
+        return 1
+    procfs.become_subreaper()
+    state = _first_state(settings, clock.now(), kept.term, kept.session)
+    exporter = Exporter(settings.exporter_address, lambda: supervisor.state, clock, log)
+    identity = state.identity
+    consul = ConsulAdapter(
+        settings.consul,
+        identity.account_id,
+        identity.node_id,
+        identity.life,
+        identity.hostname,
+        identity.home,
+        settings.policy.law,
+        clock,
+        exporter.observe_call,
+    )
+    events: asyncio.Queue[ev.Event] = asyncio.Queue()
+    access, post = _guard_access(settings), events.put_nowait
+    neard = NeardProcess(_files(settings), identity, lock, access, clock, post, log.warning)
+    status = StatusClient(settings.rpc_addr, settings.neard_home, lock)
+    supervisor = Supervisor(state, clock, neard, status, consul, memory, log, notifier, events)
+    _stop_on_signals(supervisor, clock)
+    exporter.start()
+    notifier.ready()
+    try:
+        await supervisor.run()
+    finally:
+        notifier.stopping()
+        exporter.stop()
+    return 0
+
+
+async def _take_home(settings: Settings, clock: Clock, log: Log) -> HomeLock:
+    pid = os.getpid()
+    owner = Owner(settings.node_id, pid, start_time(pid), socket.gethostname())
+    end = clock.now() + GUARD_WAIT
+    while True:
+        try:
+            return HomeLock.acquire(settings.neard_home, owner)
+        except HomeBusy as busy:
+            if not busy.guard_only or clock.now() >= end:
+                raise
+            log.info(f"waiting: {busy}")
+            await asyncio.sleep(0.1)
+
+
+def _first_state(settings: Settings, now: float, term: int, old_session: str) -> NodeState:
+    keys = settings.keys
+    host, port = settings.exporter_address
+    identity = Identity(
+        account_id=settings.account_id,
+        node_id=settings.node_id,
+        hostname=socket.gethostname(),
+        life=str(uuid.uuid4()),
+        home=str(settings.neard_home),
+        fingerprint=keys.validator.public_key,
+        validator_account=keys.validator.account_id,
+        voter_node_key=keys.voter_node.public_key,
+        validator_node_key=keys.validator_node.public_key,
+        kuutamod_version=metadata.version("kuutamod"),
+        address=f"{host}:{port}",
+    )
+    left = Ghost(old_session, term, "left over from an earlier life of this supervisor", fault=False, leftover=True)
+    ghost = left if old_session else None
+    return NodeState(settings.policy, identity, now, term_seen=term, term_stored=term, ghost=ghost)
+
+
+def _files(settings: Settings) -> NeardFiles:
+    return NeardFiles(
+        binary=settings.neard_bin,
+        home=settings.neard_home,
+        validator_key=settings.validator_key,
+        validator_node_key=settings.validator_node_key,
+        voter_node_key=settings.voter_node_key,
+        validator_addr=settings.validator_network_addr,
+        voter_addr=settings.voter_network_addr,
+        boot_nodes=settings.boot_nodes,
+        cgroup=settings.cgroup,
+    )
+
+
+def _guard_access(settings: Settings) -> dict[str, object]:
+    consul = settings.consul
+    return {
+        "urls": list(consul.urls),
+        "deadline": settings.policy.law.request_deadline,
+        "token": consul.current_token(),
+        "ca_file": str(consul.ca_file) if consul.ca_file else None,
+        "cert_file": str(consul.cert_file) if consul.cert_file else None,
+        "key_file": str(consul.key_file) if consul.key_file else None,
+    }
+
+
+def _stop_on_signals(supervisor: Supervisor, clock: Clock) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        name = number.name
+        loop.add_signal_handler(number, lambda name=name: supervisor.post(ev.StopRequested(name, clock.now())))

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/metrics``, ``/health`` and ``/neard-pid`` over HTTP, as the Rust kuutamod serves them.
+
+Everything runs in daemon threads beside the supervisor's loop, which never waits for a client. An address that can't be had
+is tried again every few seconds: the exporter is never a reason to stop a validator. The number of clients is bounded; the
+oldest one gives way to a new one, so clients that stay connected and say nothing don't lock out the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseRequestHandler, BaseServer
+
+from kuutamod.clock import Clock
+from kuutamod.core.model import NodeState
+from kuutamod.log import Log
+from kuutamod.server.metrics import CONTENT_TYPE, Metrics
+
+RETRY_INTERVAL = 3.0
+"""Seconds between two tries to listen."""
+
+CLIENTS = 16
+"""Connections that are served at the same time."""
+
+CLIENT_TIMEOUT = 5.0
+"""Seconds for one read or write of a connection."""
+
+_TICK = 0.5
+_BACKLOG = 64
+_PLAIN = "text/plain; charset=utf-8"
+_NO_SERVER = BaseServer(("", 0), BaseRequestHandler)  # the handler's base class wants one and doesn't use it
+
+
+class Exporter:
+    """The HTTP server; see the module. ``start`` and ``stop`` return at once."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        snapshot: Callable[[], NodeState],
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+        *,
+        retry_interval: float = RETRY_INTERVAL,
+        client_timeout: float = CLIENT_TIMEOUT,
+        clients: int = CLIENTS,
+    ) -> None:
+        """``address``: host (name, IPv4 or IPv6 without brackets) and port. ``snapshot`` is called from other threads."""
+        self._address = address
+        self._snapshot = snapshot
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._retry_interval = retry_interval
+        self._client_timeout = client_timeout
+        self._limit = clients
+        self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._clients: dict[socket.socket, None] = {}
+
+    def start(self) -> None:
+        """Listen and serve in the background, as soon as the address can be had."""
+        threading.Thread(target=self._run, name="exporter", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close the listener soon and the connections now."""
+        self._stopped.set()
+        with self._changed:
+            for client in self._clients:
+                _hang_up(client)
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body for one path."""
+        state = self._snapshot()
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(state, self._clock.now())
+        if path == "/health":
+            return HTTPStatus.OK, _PLAIN, b"OK"
+        if path == "/neard-pid":
+            pid = state.child.pid if state.child is not None else None
+            return HTTPStatus.OK, _PLAIN, b"" if pid is None else str(pid).encode()
+        return HTTPStatus.NOT_FOUND, _PLAIN, b"not found: try /metrics, /health or /neard-pid\n"
+
+    def failed(self, error: Exception) -> None:
+        """Log that a request could not be answered."""
+        self._log.error("a request to the exporter failed", why=f"{type(error).__name__}: {error}")
+
+    def _run(self) -> None:
+        host, port = self._address
+        while not self._stopped.is_set():
+            try:
+                listener = _listen(host, port)
+            except (OSError, ValueError, OverflowError) as error:  # also names and ports that can't exist
+                self._metrics.bind_failed()
+                # The log holds repeats back: this is printed once a minute.
+                self._log.error(
+                    "the exporter can't listen, metrics are not served",
+                    address=f"{host}:{port}",
+                    why=error,
+                    remedy="free the port or change KUUTAMO_EXPORTER_ADDRESS",
+                )
+                self._stopped.wait(self._retry_interval)
+                continue
+            with listener:
+                self._log.info("the exporter listens", address=f"{host}:{port}")
+                self._serve(listener)
+
+    def _serve(self, listener: socket.socket) -> None:
+        """Accept until stopped, or until the listener breaks."""
+        ready = select.poll()
+        ready.register(listener, select.POLLIN)
+        while not self._stopped.is_set():
+            if not ready.poll(_TICK * 1000):
+                continue
+            try:
+                client, address = listener.accept()
+            except (BlockingIOError, ConnectionError):
+                continue  # the client has gone again
+            except OSError as error:
+                self._log.error("the exporter can't accept connections, starting it anew", why=error)
+                self._stopped.wait(self._retry_interval)
+                return
+            self._admit(client, address)
+
+    def _admit(self, client: socket.socket, address: object) -> None:
+        with self._changed:
+            if len(self._clients) >= self._limit:
+                _hang_up(next(iter(self._clients)))
+                self._changed.wait_for(lambda: len(self._clients) < self._limit, _TICK)
+            if len(self._clients) >= self._limit:
+                client.close()
+                return
+            self._clients[client] = None
+        try:
+            threading.Thread(target=self._attend, args=(client, address), name="exporter-client", daemon=True).start()
+        except RuntimeError as error:  # no more threads on this host
+            self.failed(error)
+            self._forget(client)
+
+    def _attend(self, client: socket.socket, address: object) -> None:
+        try:
+            client.settimeout(self._client_timeout)
+            with contextlib.suppress(OSError):  # the client went, or took too long
+                _Handler(client, address, self)
+        finally:
+            self._forget(client)
+
+    def _forget(self, client: socket.socket) -> None:
+        with self._changed:
+            del self._clients[client]
+            self._changed.notify_all()
+        client.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request on one connection; the constructor does it all."""
+
+    server_version = "kuutamod"
+    sys_version = ""
+
+    def __init__(self, client: socket.socket, address: object, exporter: Exporter) -> None:
+        self._exporter = exporter
+        super().__init__(client, address, _NO_SERVER)
+
+    def do_GET(self) -> None:
+        """Answer in full."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer as GET, without the body."""
+        self._answer(with_body=False)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse a method that has no ``do_...`` here: nothing can be changed. Other errors as in the base class."""
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            self._reply(HTTPStatus.METHOD_NOT_ALLOWED, _PLAIN, b"only GET and HEAD\n", with_body=True)
+        else:
+            super().send_error(code, message, explain)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a line."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        try:
+            status, kind, body = self._exporter.answer(self.path.partition("?")[0])
+        except Exception as error:  # a fault in one page must be seen, and must not end more than this request
+            self._exporter.failed(error)
+            status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _PLAIN, b"internal error, see the log\n"
+        self._reply(status, kind, body, with_body=with_body)
+
+    def _reply(self, status: HTTPStatus, kind: str, body: bytes, *, with_body: bool) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _hang_up(client: socket.socket) -> None:
+    """End the connection under the thread that serves it."""
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
