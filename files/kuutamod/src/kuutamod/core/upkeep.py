@@ -40,7 +40,7 @@ def _heartbeat_due(plan: Plan) -> bool:
     lease, law = state.lease, state.policy.law
     if lease is None:
         return False
-    last = max(last_tried(state, Slot.HEARTBEAT), lease.since)
+    last = max(last_tried(state, Slot.HEARTBEAT), lease.proof)
     waiting = not (state.child is not None and state.child.keyed) and not fresh_proof(state, plan.now)
     if waiting and last < state.child_died:
         return True  # a promotion waits for the proof that follows the previous neard's end
