@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+RUNS ?= 20
+JOBS ?= 2
+PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
+CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests
+
+.PHONY: help localnet test lint unit integration bench docs lock clean
+
+help:
+	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
+	@echo "make localnet NEARD=/path     the same with a real neard"
+	@echo "make test                     lint, types, unit, conformance and integration tests"
+	@echo "make bench                    the takeover table (RUNS=$(RUNS) runs of each case), also in build/bench.json"
+	@echo "make docs                     generate the tables in docs/ that come from the code"
+	@echo "make lock                     renew the locked requirements"
+	@echo "make clean                    remove the virtual environment and everything built"
+
+$(VENV)/ready: requirements/dev.lock files/kuutamod/pyproject.toml localnet/standin/pyproject.toml localnet/network/pyproject.toml
+	sh tools/venv.sh $(VENV) $(PYTHON)
+
+build/py-consul/ready: requirements/py-consul.lock $(VENV)/ready
+	rm -rf build/py-consul
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target build/py-consul -r requirements/py-consul.lock
+	touch $@
+
+localnet: $(VENV)/ready
+	$(BIN)/kuutamo-localnet up $(if $(NEARD),--neard $(NEARD))
+
+test: lint unit integration
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+unit: $(VENV)/ready build/py-consul/ready
+	$(PYTEST) -n $(JOBS) tests/unit tests/conformance
+
+integration: $(VENV)/ready build/py-consul/ready
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/integration
+
+bench: $(VENV)/ready
+	mkdir -p build
+	$(BIN)/kuutamo-localnet bench --runs $(RUNS) --out build/bench.json
+
+lock: $(VENV)/ready
+	sh tools/lock.sh $(BIN)/python
+
+docs: $(VENV)/ready
+	$(BIN)/python -m kuutamod.settings --markdown > build/settings.md && mv build/settings.md docs/settings.md
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
