@@ -9,13 +9,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import kuutamod
 from kuutamod.clock import Clock
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
@@ -24,6 +22,7 @@ from kuutamod.core.protocol import lock_key
 from kuutamod.deadline import Lane, Overrun
 from kuutamod.guard import wire
 from kuutamod.guard.child import remove_link, start_time
+from kuutamod.guard.launch import guard_argv
 from kuutamod.neard import config, home, keys, procfs
 from kuutamod.neard.home import HomeLock
 
@@ -35,7 +34,6 @@ REAP_DEADLINE = 0.5
 """Seconds a guard has to report a neard that has ended; then the guard is ended too and the proof is had without it."""
 PROOF_PAUSE = 0.02
 HOME_DEADLINE = 15.0
-_BOOT = "import sys; sys.path.append(sys.argv.pop(2)); from kuutamod.guard.main import main; main()"
 _KEPT_BACK = ("KUUTAMO_", "NOTIFY_SOCKET", "WATCHDOG_", "CONSUL_HTTP_", "CREDENTIALS_DIRECTORY", "LISTEN_")
 
 
@@ -200,10 +198,9 @@ class NeardProcess:
 
         def spawn() -> _Run:
             ours, theirs = wire.pair()
-            source = str(Path(kuutamod.__file__).parent.parent)
             with theirs:
                 guard = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(theirs.fileno()), source],
+                    guard_argv(theirs.fileno()),
                     pass_fds=(theirs.fileno(), self._lock.fd),
                     stdin=subprocess.DEVNULL,
                     env={"PATH": os.environ.get("PATH", os.defpath)},
