@@ -20,7 +20,9 @@ import pytest
 
 from neard_standin.control import set_behaviour
 from neard_standin.journal import Record, read_journal
-from neard_standin.ledger import JOURNAL_FILE
+from neard_standin.keys import read_key_file
+from neard_standin.ledger import JOURNAL_FILE, Ledger, Validator
+from neard_standin.startup import PRIVATE_LEDGER
 
 REAL_BINARY = os.environ.get("NEARD")
 COMMAND = [REAL_BINARY] if REAL_BINARY else [sys.executable, "-m", "neard_standin.cli"]
@@ -28,6 +30,7 @@ COMMAND = [REAL_BINARY] if REAL_BINARY else [sys.executable, "-m", "neard_standi
 DEADLINE_S = 120.0 if REAL_BINARY else 10.0
 ACCOUNT = "validator.test"
 CHAIN = "conformance"
+_BLOCK_TIME_MS = 100
 _POLL_S = 0.01
 _Answer = TypeVar("_Answer")
 
@@ -75,7 +78,15 @@ class NeardProcess:
         config["network"]["addr"] = free_address()
         config["consensus"]["min_num_peers"] = 0
         node.write_config(config)
+        if not REAL_BINARY:
+            seats = [Validator(ACCOUNT, read_key_file(node.key_path).public_key)]
+            Ledger.create(node.ledger_path, block_time_ms=_BLOCK_TIME_MS, validators=seats, chain_id=CHAIN)
         return node
+
+    @property
+    def ledger_path(self) -> Path:
+        """The chain of a stand-in that shares none; it would make one with a slower pace itself."""
+        return self.home / PRIVATE_LEDGER
 
     @property
     def key_path(self) -> Path:
@@ -195,4 +206,4 @@ class NeardProcess:
 
     def journal(self) -> list[Record]:
         """What all stand-ins of this home's private chain recorded."""
-        return read_journal(self.home / "standin-ledger" / JOURNAL_FILE)
+        return read_journal(self.ledger_path / JOURNAL_FILE)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transactions' shape; what Consul makes of them is tested against a real one."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from kuutamod.consul import transactions
+from kuutamod.core.actions import TakeKind
+
+from .answering import KEY, SESSION
+
+VALUE = '{"Hostname": "h\u00f6st"}'
+
+
+def verbs(operations: list[transactions.Operation]) -> list[object]:
+    return [operation["KV"]["Verb"] for operation in operations]
+
+
+def test_heartbeat_checks_before_it_locks() -> None:
+    operations = transactions.heartbeat(KEY, SESSION, VALUE)
+    assert verbs(operations) == ["check-session", "lock"]
+    assert all(operation["KV"]["Session"] == SESSION and operation["KV"]["Key"] == KEY for operation in operations)
+    assert base64.b64decode(str(operations[1]["KV"]["Value"])).decode() == VALUE
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (TakeKind.FREE, ["check-index", "lock"]),
+        (TakeKind.STEAL, ["check-index", "delete", "lock"]),
+        (TakeKind.MISSING, ["check-not-exists", "lock"]),
+    ],
+)
+def test_take_is_guarded_by_what_was_seen(kind: TakeKind, expected: list[str]) -> None:
+    operations = transactions.take(kind, KEY, SESSION, 42, VALUE)
+    assert verbs(operations) == expected
+    if kind is not TakeKind.MISSING:
+        assert operations[0]["KV"]["Index"] == 42
+
+
+def test_release_unlocks_only_what_is_ours_and_leaves_the_marker() -> None:
+    operations = transactions.release(KEY, SESSION, VALUE)
+    assert verbs(operations) == ["check-session", "unlock"]
+    assert base64.b64decode(str(operations[1]["KV"]["Value"])).decode() == VALUE
+
+
+def test_confirmation_is_guarded_by_lock_and_config() -> None:
+    operations = transactions.confirm(KEY, 5, "config", 0, "{}")
+    assert verbs(operations) == ["check-index", "cas"]
+    assert [operation["KV"]["Index"] for operation in operations] == [5, 0]
