@@ -96,11 +96,12 @@ def test_hung_node_accepts_never_answers_and_does_not_sign(node: NeardProcess) -
 
 def test_reload_of_a_hung_node_waits(node: NeardProcess) -> None:
     node.start()
-    node.behave(hang=True)
+    node.behave(hang=True, apply_delay=(0, 0))
     until(lambda: _times_out(node), "the RPC hangs")
     node.key_path.unlink()
     node.signal(signal.SIGHUP)
     until(lambda: "no validator key" in node.log(), "the reload is read")
+    _assert_signs_nothing(node)
     assert not [record for record in node.journal() if record.event is Event.KEY_UNLOADED]
     node.behave(hang=False)
     until(lambda: node.account() is None, "the reload is applied")
@@ -293,6 +294,7 @@ def test_crash_now_happens_once(node: NeardProcess, crash: str, expected: int) -
 
 def test_crash_at_a_height(node: NeardProcess) -> None:
     node.start()
+    _until_it_signs(node)
     height = node.head() + 3
     node.behave(crash="abort", crash_at=height)
     assert node.wait_end() == -signal.SIGABRT
@@ -327,19 +329,31 @@ def test_reexec_keeps_the_pid_and_begins_anew(node: NeardProcess) -> None:
 # Logs
 
 
+def _start_with_log_pipe(node: NeardProcess) -> int:
+    """Start the node with its log going into a pipe; the descriptor of the reading end."""
+    reader, writer = os.pipe()
+    command = [*COMMAND, "--home", str(node.home), "run"]
+    # As Python starts its children, unlike a shell: SIGPIPE at its default, which would kill.
+    node.processes.append(subprocess.Popen(command, stderr=writer, restore_signals=True))
+    os.close(writer)
+    until(lambda: node.catches_hup() and node.status_or_none(), "the node is up")
+    return reader
+
+
 def test_an_undrained_log_pipe_does_not_stop_the_node(node: NeardProcess) -> None:
     node.behave(log_burst=2000)
-    reader, writer = os.pipe()
+    reader = _start_with_log_pipe(node)
     try:
-        process = subprocess.Popen([*COMMAND, "--home", str(node.home), "run"], stderr=writer)
-        node.processes.append(process)
-        os.close(writer)
-        until(node.status_or_none, "the node is up")
         _until_it_signs(node)
     finally:
         os.close(reader)
-    # Nobody reads any more: neard's runtime ignores SIGPIPE, so it lives on and signs.
+
+
+def test_a_broken_log_pipe_does_not_end_the_node(node: NeardProcess) -> None:
+    """Rust's runtime ignores SIGPIPE: a neard whose supervisor has died goes on signing."""
+    os.close(_start_with_log_pipe(node))
     node.behave(log_burst=10)
+    node.reload()
     _until_it_signs(node)
 
 
@@ -380,7 +394,10 @@ def test_handover_by_term_is_safe_and_loses_few_slots(pair: tuple[Ledger, NeardP
     verdict.assert_safe()
     assert [interval.how for interval in verdict.intervals] == ["died", "running"]
     assert verdict.gaps
-    assert referee.signatures(ACCOUNT)[0].term == 7
+    signatures = referee.signatures(ACCOUNT)
+    assert signatures[0].term == 7
+    duties = [(record.height, record.kind) for record in signatures]
+    assert len(duties) == len(set(duties)), "each duty is done once"
 
 
 def test_the_referee_convicts_two_real_nodes(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
@@ -413,9 +430,13 @@ def test_stopped_node_signs_the_present_height_when_it_goes_on(pair: tuple[Ledge
     assert not [height for height in heights if last + 1 < height < resumed_at]
 
 
-def test_key_loaded_within_a_slot_signs_from_the_next(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
-    ledger, left, _ = pair
-    left.start()
+def test_key_loaded_within_a_slot_signs_from_the_next(node: NeardProcess, tmp_path: Path) -> None:
+    seats = [Validator(ACCOUNT, read_key_file(node.key_path).public_key)]
+    # The node loads its key soon after the start of a long slot, some slots into the chain.
+    genesis = boottime() - 100.2
+    ledger = Ledger.create(tmp_path / "slow", block_time_ms=1000, validators=seats, genesis_boottime=genesis)
+    node.behave(ledger=str(ledger.path))
+    node.start()
     with Referee(ledger.path) as referee:
         first = referee.wait_for(lambda seen: seen.signatures(ACCOUNT), 10)[0]
         loaded = referee.intervals(ACCOUNT)[0].loaded_at

@@ -135,7 +135,7 @@ def locked(consul: ConsulServer) -> dict[str, str]:
     client.kv_delete(KEY)
     client.kv_put(KEY, LockRecord("h", "n", 3).to_json(), acquire=session)
     value = LockRecord("h", "n", 3, released=True, last_height=5).to_json()
-    return {"key": KEY, "session": session, "value": value}
+    return {"key": KEY, "session": session, "member": KEY + "-member", "value": value}
 
 
 def test_the_guard_is_isolated_and_uses_the_standard_library_only() -> None:

@@ -448,6 +448,14 @@ def test_shutdown_hands_everything_back_in_order() -> None:
     assert rig.name is State.SHUTDOWN
 
 
+def test_a_neard_that_ends_while_the_supervisor_is_asked_to_stop_is_no_failure() -> None:
+    rig = Rig()
+    rig.validating()
+    rig.tell(ev.StopRequested("SIGTERM", rig.now), step=False)
+    rig.died("exit code 0")
+    assert not rig.take(ac.Release).record.fault
+
+
 def test_shutdown_does_not_wait_for_ever_for_consul() -> None:
     rig = Rig()
     rig.validating()

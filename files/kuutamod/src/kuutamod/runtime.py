@@ -211,8 +211,10 @@ class Supervisor:
                 why = f"heartbeat without an answer, the fence deadline runs: {event.why}"
             case ev.HeartbeatAnswered(outcome=ev.Outcome.REFUSED):
                 why = f"heartbeat refused: {event.why}"
-            case ev.TakeAnswered(outcome=outcome) if outcome is not ev.Outcome.APPLIED:
-                why = f"takeover {outcome.value}: {event.why}"
+            case ev.TakeAnswered(outcome=ev.Outcome.REFUSED):
+                self._log.info(f"another node was faster, or the lock has moved: {event.why}", **self._fields())
+            case ev.TakeAnswered(outcome=ev.Outcome.UNKNOWN):
+                why = f"taking the lock has an unknown outcome, reading it again: {event.why}"
             case ev.ReleaseAnswered(outcome=ev.Outcome.APPLIED):
                 reason = before.ghost.reason if before.ghost else ""
                 self._log.info(f"released the lock: {reason}", **self._fields())
@@ -268,7 +270,7 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
     events: asyncio.Queue[ev.Event] = asyncio.Queue()
     access, post = _guard_access(settings), events.put_nowait
     neard = NeardProcess(_files(settings), identity, lock, access, clock, post, log.warning)
-    status = StatusClient(settings.rpc_addr, settings.neard_home, lock)
+    status = StatusClient(settings.rpc_addr, settings.store, lock)
     supervisor = Supervisor(state, clock, neard, status, consul, memory, log, notifier, events)
     _stop_on_signals(supervisor, clock)
     exporter.start()
@@ -320,6 +322,7 @@ def _files(settings: Settings) -> NeardFiles:
     return NeardFiles(
         binary=settings.neard_bin,
         home=settings.neard_home,
+        store=settings.store,
         validator_key=settings.validator_key,
         validator_node_key=settings.validator_node_key,
         voter_node_key=settings.voter_node_key,
@@ -335,7 +338,8 @@ def _guard_access(settings: Settings) -> dict[str, object]:
     return {
         "urls": list(consul.urls),
         "deadline": settings.policy.law.request_deadline,
-        "token": consul.current_token(),
+        "token": consul.token,
+        "token_file": str(consul.token_file) if consul.token_file else None,
         "ca_file": str(consul.ca_file) if consul.ca_file else None,
         "cert_file": str(consul.cert_file) if consul.cert_file else None,
         "key_file": str(consul.key_file) if consul.key_file else None,
@@ -346,4 +350,8 @@ def _stop_on_signals(supervisor: Supervisor, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         name = number.name
-        loop.add_signal_handler(number, lambda name=name: supervisor.post(ev.StopRequested(name, clock.now())))
+        loop.add_signal_handler(number, _ask_to_stop, supervisor, name, clock)
+
+
+def _ask_to_stop(supervisor: Supervisor, name: str, clock: Clock) -> None:
+    supervisor.post(ev.StopRequested(name, clock.now()))

@@ -136,6 +136,8 @@ def _poll(plan: Plan, child: Child) -> str | None:
 def _contend(plan: Plan) -> str:
     """Take the lock when it is open and this node is ready. The only place where a Take is decided."""
     state, now, law = plan.state, plan.now, plan.state.policy.law
+    if Slot.LOCK in state.inflight and state.ghost is None:
+        return "taking the lock"
     if state.ghost is not None:
         return f"handing back the lock of term {state.ghost.term}: {state.ghost.reason}"
     reasons = ineligible(state, now)

@@ -71,7 +71,7 @@ def _child_exited(state: NodeState, event: ev.ChildExited) -> NodeState:
         _done(_done(state, Slot.STATUS), Slot.CHILD),
         child=None,
         home=Home.UNKNOWN,
-        home_why="",
+        home_why=event.why,
         start_failures=failures,
         child_died=event.at,
     )
@@ -86,6 +86,9 @@ def _holder_lost_neard(state: NodeState, child: Child, event: ev.ChildExited) ->
         return let_go(state, Giveup(child.killed or event.why, fault=False))
     if state.giveup is not None and not state.giveup.fault:
         return let_go(state, state.giveup)
+    if state.stop_requested is not None:
+        # A service manager may signal the whole control group: neard's own end is then no failure.
+        return let_go(state, Giveup(f"stopped: {state.stop_requested}", fault=False))
     if state.giveup is None and child.stopping:
         return state  # stopped to be restarted as validator: the lease goes on
     return after_failure(state, state.giveup.reason if state.giveup else event.why, event.at)

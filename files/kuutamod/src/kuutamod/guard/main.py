@@ -146,7 +146,7 @@ class Guard:
             outcome = release(self._access, self._plan)
             wire.send(self._end, wire.RELEASED, outcome=outcome)
             if self._supervisor_gone():
-                destroy_session(self._access, self._plan["session"])
+                destroy_session(self._access, self._plan["session"], self._plan["member"])
 
     def _supervisor_gone(self) -> bool:
         if self._view.orphaned:

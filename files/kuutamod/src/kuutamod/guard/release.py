@@ -8,13 +8,15 @@ after neard's exit status was collected.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import ssl
 import time
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 PATIENCE = 10.0
@@ -29,7 +31,8 @@ class ConsulAccess:
 
     urls: tuple[str, ...]
     deadline: float
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_file: str | None = None
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
@@ -38,6 +41,14 @@ class ConsulAccess:
     def from_message(cls, data: Mapping[str, Any]) -> ConsulAccess:
         """From the supervisor's start message."""
         return cls(**{**data, "urls": tuple(data["urls"])})
+
+    def headers(self) -> dict[str, str]:
+        """With the token as it is now: a token file may have been renewed since the guard was started."""
+        token = self.token
+        if self.token_file is not None:
+            with contextlib.suppress(OSError):
+                token = Path(self.token_file).read_text(encoding="ascii").strip()
+        return {"X-Consul-Token": token} if token else {}
 
 
 def release(access: ConsulAccess, plan: Mapping[str, str], clock: int = time.CLOCK_BOOTTIME) -> str:
@@ -59,9 +70,20 @@ def release(access: ConsulAccess, plan: Mapping[str, str], clock: int = time.CLO
     return f"given up after {PATIENCE:g} s: {said}"
 
 
-def destroy_session(access: ConsulAccess, session: str) -> None:
-    """End the session of a supervisor that is gone; one try per URL, its TTL is the backstop."""
+def destroy_session(access: ConsulAccess, session: str, member: str) -> None:
+    """End the session of a supervisor that is gone; one try per URL, its TTL is the backstop.
+
+    The member record goes first: a key that is still locked when its session ends would be under Consul's lock delay, and
+    the next supervisor of this node would have to wait for it.
+    """
+    body = json.dumps(
+        [
+            {"KV": {"Verb": "check-session", "Key": member, "Session": session}},
+            {"KV": {"Verb": "delete", "Key": member}},
+        ]
+    )
     for url in access.urls:
+        _put(access, url, "/v1/txn", body)
         if _put(access, url, f"/v1/session/destroy/{session}", "")[0] == http.HTTPStatus.OK:
             return
 
@@ -71,8 +93,8 @@ def _encoded(value: str) -> str:
 
 
 def _put(access: ConsulAccess, url: str, path: str, body: str) -> tuple[int, str]:
-    headers = {"X-Consul-Token": access.token} if access.token else {}
     try:
+        headers = access.headers()
         connection = _connection(access, url)
         try:
             connection.request("PUT", path, body, headers)

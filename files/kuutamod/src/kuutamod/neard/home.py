@@ -92,12 +92,12 @@ def _read_owner(fd: int) -> Owner | None:
     return None
 
 
-def inspect(home: Path) -> HomeInspected:
+def inspect(home: Path, store: Path) -> HomeInspected:
     """May neard be started here? An orphan of an earlier life is killed, a foreign neard is left alone and named.
 
     Call it while holding the home's lock and with no child of our own.
     """
-    holder = procfs.lock_holder(home / "data" / "LOCK")
+    holder = procfs.lock_holder(store / "LOCK")
     orphans = procfs.guarded_processes(home)
     for pid in orphans:
         procfs.end_process(pid, start_time(pid))
@@ -108,7 +108,7 @@ def inspect(home: Path) -> HomeInspected:
         return HomeInspected(Home.CLEAR, "")
     return HomeInspected(
         Home.BUSY,
-        f"{home}/data/LOCK is held by pid {holder} ({procfs.command_line(holder) or 'not visible from here'}), which "
+        f"{store}/LOCK is held by pid {holder} ({procfs.command_line(holder) or 'not visible from here'}), which "
         "kuutamod did not start: stop it, neard must be run by kuutamod only",
     )
 

@@ -17,8 +17,8 @@ from typing import Any
 from kuutamod.clock import Clock
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
-from kuutamod.core.model import Identity, Role
-from kuutamod.core.protocol import lock_key
+from kuutamod.core.model import Home, Identity, Role
+from kuutamod.core.protocol import lock_key, member_key
 from kuutamod.deadline import Lane, Overrun
 from kuutamod.guard import wire
 from kuutamod.guard.child import remove_link, start_time
@@ -43,6 +43,7 @@ class NeardFiles:
 
     binary: Path
     home: Path
+    store: Path
     validator_key: Path
     validator_node_key: Path
     voter_node_key: Path
@@ -108,9 +109,9 @@ class NeardProcess:
     async def inspect(self) -> ev.Event:
         """InspectHome."""
         try:
-            return await self._lane.run(lambda: home.inspect(self._files.home), HOME_DEADLINE)
+            return await self._lane.run(lambda: home.inspect(self._files.home, self._files.store), HOME_DEADLINE)
         except (OSError, Overrun) as error:
-            return ev.HomeInspected(home.Home.BUSY, f"{self._files.home} can't be inspected: {error}")
+            return ev.HomeInspected(Home.BUSY, f"{self._files.home} can't be inspected: {error}")
 
     async def start(self, action: ac.StartChild) -> ev.Event:
         """StartChild; when it fails nothing runs and no key is in place."""
@@ -232,6 +233,7 @@ class NeardProcess:
         return {
             "key": lock_key(self._identity.account_id),
             "session": plan.session,
+            "member": member_key(self._identity.account_id, self._identity.node_id),
             "value": plan.record.to_json(),
         }
 

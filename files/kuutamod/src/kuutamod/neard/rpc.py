@@ -7,6 +7,7 @@ import http.client
 import json
 from pathlib import Path
 
+from kuutamod.address import Address
 from kuutamod.core.model import Status
 from kuutamod.neard.home import HomeLock
 from kuutamod.neard.procfs import lock_holder
@@ -19,15 +20,18 @@ class BadAnswer(Exception):
 
 
 class StatusClient:
-    """Asks the neard that listens on ``address``; ``timeout`` in seconds is per socket operation."""
+    """Asks the neard that listens on ``address`` and keeps its database in ``store``."""
 
-    def __init__(self, address: tuple[str, int], home: Path, lock: HomeLock) -> None:
+    def __init__(self, address: Address, store: Path, lock: HomeLock) -> None:
         self._address = address
-        self._home = home
+        self._store = store
         self._lock = lock
 
     def ask(self, timeout: float) -> Status:
-        """One answer. :raises OSError, http.client.HTTPException: no answer. :raises BadAnswer: nonsense."""
+        """One answer; ``timeout`` in seconds is per socket operation.
+
+        :raises OSError, http.client.HTTPException: no answer. :raises BadAnswer: nonsense.
+        """
         connection = http.client.HTTPConnection(*self._address, timeout=timeout)
         try:
             connection.request("GET", "/status", headers={"Connection": "close"})
@@ -37,7 +41,7 @@ class StatusClient:
             connection.close()
         if answer.status != http.HTTPStatus.OK:
             raise BadAnswer(f"/status answered {answer.status}")
-        return parse(body, lock_holder(self._home / "data" / "LOCK"), self._lock.still_ours())
+        return parse(body, lock_holder(self._store / "LOCK"), self._lock.still_ours())
 
 
 def parse(body: bytes, lock_pid: int | None, home_locked: bool) -> Status:

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fault scenarios share: a healthy fleet to begin with, the referee and the protocol's bounds at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from kuutamo_localnet.consul import ConsulCluster, ConsulServer
+from kuutamo_localnet.consul_client import ConsulClient
+from kuutamo_localnet.fleet import Fleet
+from kuutamo_localnet.fleet_node import FleetNode
+from kuutamo_localnet.fleet_plan import FleetSpec, NodeSite
+from kuutamo_localnet.wait import eventually
+from kuutamod.core.lease import LeaseLaw
+from kuutamod.core.model import Policy
+from kuutamod.core.protocol import LockRecord, lock_key
+from neard_standin.verdict import KeyInterval
+
+LAW = LeaseLaw()
+POLICY = Policy()
+BUSY = 20.0
+"""Seconds a busy test machine may add where no bound of the protocol is at stake."""
+SHORT_HOLD_OFF = {"KUUTAMO_HOLD_OFF": "3", "KUUTAMO_PATIENCE": "2"}
+
+
+def boottime() -> float:
+    """The clock of the journal and of the lease."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass
+class Stage:
+    """A fleet and its Consul."""
+
+    fleet: Fleet
+    consul: ConsulServer | ConsulCluster
+
+    @property
+    def account(self) -> str:
+        """The fleet's validator."""
+        return self.fleet.spec.account
+
+    def client(self) -> ConsulClient:
+        """A client of a living Consul server."""
+        return self.consul.client()
+
+    def lock(self) -> tuple[str, LockRecord | None]:
+        """Session and value of the lock's key; an empty session when it is free or missing."""
+        entry = self.client().kv_get(lock_key(self.account))
+        return ("", None) if entry is None else (entry.session or "", LockRecord.from_json(entry.value))
+
+    def term(self) -> int:
+        """The term in the lock's value."""
+        record = self.lock()[1]
+        assert record is not None, "the lock has no readable value"
+        return record.term
+
+    def holder(self, deadline: float = 60.0) -> FleetNode:
+        """The node whose neard has the key, once there is one and it is the one that says Validating."""
+
+        def found() -> FleetNode | None:
+            interval = self.fleet.referee.current_holder(self.account)
+            if interval is None:
+                return None
+            node = next(n for n in self.fleet.nodes if str(n.plan.home) == interval.home)
+            return node if node.state() == "Validating" else None
+
+        node = eventually(found, deadline, "a node holds the key and says Validating")
+        assert node is not None
+        return node
+
+    def healthy(self, deadline: float = 90.0) -> FleetNode:
+        """Every node runs, one validates, the others vote and are ready to take over; returns the holder."""
+        for node in self.fleet.nodes:
+            if not node._lives or not node.process.alive():
+                node.start()
+        holder = self.holder(deadline)
+        for node in self.fleet.standbys(holder):
+            eventually(lambda node=node: ready(node), deadline, f"{node.name} is a ready standby")  # type: ignore[misc]
+        return holder
+
+    def taken_over(self, old: FleetNode, within: float) -> tuple[FleetNode, KeyInterval]:
+        """The next holder and its key interval; fails with everybody's log when nobody takes over within ``within``."""
+        home = str(old.plan.home)
+
+        def found() -> KeyInterval | None:
+            interval = self.fleet.referee.current_holder(self.account)
+            return interval if interval is not None and interval.home != home else None
+
+        try:
+            interval = eventually(found, within, f"another node than {old.name} holds the key")
+        except AssertionError as error:
+            for node in self.fleet.nodes:
+                error.add_note(f"--- {node.name}:\n{node.log_text()[-3000:]}")
+            raise
+        assert interval is not None
+        node = next(n for n in self.fleet.nodes if str(n.plan.home) == interval.home)
+        return node, interval
+
+    def safe(self) -> None:
+        """The referee has seen no two key holders and nothing signed twice."""
+        self.fleet.referee.verdict(self.account).assert_safe()
+
+    def last_interval(self, node: FleetNode) -> KeyInterval:
+        """The newest key interval of a node."""
+        found = [i for i in self.fleet.referee.intervals(self.account) if i.home == str(node.plan.home)]
+        assert found, f"{node.name} never had the key"
+        return found[-1]
+
+    def ended(self, node: FleetNode, deadline: float) -> KeyInterval:
+        """The newest key interval of a node, once it has ended."""
+        eventually(lambda: self.last_interval(node).ended_at is not None, deadline, f"{node.name} has lost its key")
+        return self.last_interval(node)
+
+
+def ready(node: FleetNode) -> bool:
+    """Is this node a standby that may take over?"""
+    with contextlib.suppress(requests.RequestException, KeyError, ValueError):
+        metrics = node.metrics()
+        return metrics.state() == "Voting" and metrics.value("kuutamod_eligible") == 1.0
+    return False
+
+
+def fence_bound() -> float:
+    """Seconds after the last possible proof within which the key is gone, by the law."""
+    return LAW.stopped_after()
+
+
+def steal_bound() -> float:
+    """Seconds after a holder vanished within which a standby has the key: G, one slow read, take, and the promotion."""
+    return LAW.guard_time * (1 + LAW.clock_rate_error) + 4 * LAW.request_deadline + POLICY.hot_swap_timeout
+
+
+def release_bound() -> float:
+    """Seconds after a release with the marker within which a standby has the key."""
+    return 4 * LAW.request_deadline + POLICY.hot_swap_timeout
+
+
+def told(node: FleetNode, *words: str, deadline: float = BUSY) -> None:
+    """The node's log says so, in one line with all the words."""
+
+    def said() -> bool:
+        return any(all(word in line for word in words) for line in node.log_text().splitlines())
+
+    try:
+        eventually(said, deadline, f"{node.name}'s log has a line with {words}")
+    except AssertionError as error:
+        error.add_note(node.log_text()[-4000:])
+        raise
+
+
+@contextmanager
+def single(directory: Path, spec: FleetSpec) -> Iterator[Stage]:
+    """A fleet on one Consul server."""
+    with ConsulServer(directory / "consul") as server:
+        server.wait_ready(60)
+        with Fleet(directory / "fleet", NodeSite([server.url]), spec) as fleet:
+            yield Stage(fleet, server)
+
+
+@contextmanager
+def clustered(directory: Path, spec: FleetSpec, **options: object) -> Iterator[Stage]:
+    """A fleet on three Consul servers, each node with its own client agent."""
+    with ConsulCluster(directory / "consul", n_servers=3, n_clients=spec.nodes, **options) as cluster:  # type: ignore[arg-type]
+        cluster.wait_ready(90)
+        sites = [NodeSite([cluster.agent(i).url], agent=cluster.agent(i)) for i in range(spec.nodes)]
+        with Fleet(directory / "fleet", sites, spec) as fleet:
+            yield Stage(fleet, cluster)
