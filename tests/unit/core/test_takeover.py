@@ -57,6 +57,14 @@ def test_every_change_starts_the_count_anew_even_to_a_lower_index() -> None:
         assert watch.first_seen == 106.0 + index
 
 
+def test_a_marker_that_a_restored_snapshot_brought_back_is_not_trusted() -> None:
+    watch = seen(LockView(90, "s", HELD), 100.0)
+    watch = watch_lock(watch, LockView(5, None, MARKED), 101.0, LAW)
+    assert opening(watch, LAW).at == 110.0
+    watch = watch_lock(watch, LockView(91, None, MARKED), 102.0, LAW)
+    assert opening(watch, LAW).at == 102.0
+
+
 def test_blindness_starts_the_count_anew() -> None:
     assert seen(LockView(5, "s", HELD), 100.0, 106.9, 113.8).first_seen == 100.0
     assert seen(LockView(5, "s", HELD), 100.0, 107.1).first_seen == 107.1

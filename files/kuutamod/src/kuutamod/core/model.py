@@ -153,12 +153,13 @@ class LockView:
 
 @dataclass(frozen=True)
 class Watch:
-    """The lock as this node itself has seen it over time."""
+    """The lock as this node itself has seen it over time; ``highest`` is the highest index it ever showed."""
 
     view: LockView
     first_seen: float
     last_seen: float
     largest_guard: float = 0.0
+    highest: int = 0
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ def watch_lock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) ->
     guard = max(watch.largest_guard if watch else 0.0, view.record.guard_time if view.record else 0.0)
     blind = watch is not None and at - watch.last_seen > law.fence_deadline
     if watch is None or blind or watch.view != view:
-        return Watch(view=view, first_seen=at, last_seen=at, largest_guard=guard)
+        highest = max(view.index, watch.highest if watch else 0)
+        return Watch(view=view, first_seen=at, last_seen=at, largest_guard=guard, highest=highest)
     return replace(watch, last_seen=max(at, watch.last_seen))
 
 
@@ -40,9 +41,11 @@ def opening(watch: Watch, law: LeaseLaw) -> Opening:
 
     Free with the marker: at once, the last holder proved its neard dead. Everything else (held, free without the marker,
     missing, unreadable): when the index has not moved for G, and G is the larger of ours and any the holders published.
+    A marker under an index that went backwards is an old one, brought back by a restored snapshot: a holder of today may
+    not have noticed yet, so it waits for G like everything else.
     """
     view = watch.view
-    if view.released:
+    if view.released and view.index >= watch.highest:
         return Opening(TakeKind.FREE, watch.first_seen, "it is released with proof")
     at = watch.first_seen + max(law.guard_time, watch.largest_guard)
     if view.missing:
