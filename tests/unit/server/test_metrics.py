@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.server import snapshots
 
 from kuutamod.core.model import Child, NodeState, Phase, Role, Session, State, label
 from kuutamod.core.readiness import ineligible
 from kuutamod.server.metrics import Metrics, upstream
+from unit.server import snapshots
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 SERIES = re.compile(r"(?P<name>[a-z_]+)(?P<labels>\{[^}]*\})? (?P<value>\S+)")
@@ -195,7 +195,7 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| ([^|]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\| ([^|]+) \| ([^|]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     for name, _, _, unit, meaning in rows:
         assert unit.strip(), name
         assert meaning.strip(), name

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
-from kuutamod.clock import Clock
+from kuutamod.clock import BootClock, Clock
 from kuutamod.log_writer import CAPACITY, Writer
 from kuutamod.redact import MASK, SECRET_NAMES, redact
 
@@ -75,16 +75,20 @@ class Log:
         stream: TextIO | None,
         *,
         node: str,
-        clock: Clock,
+        clock: Clock | None = None,
         wall: Callable[[], float] = time.time,
         capacity: int = CAPACITY,
         volatile: frozenset[str] = VOLATILE,
     ) -> None:
-        """``clock`` counts the repeat window; ``wall`` (Unix seconds) is printed as ``ts`` and decides nothing."""
+        """``clock`` counts the repeat window, boottime by default.
+
+        ``wall`` (Unix seconds) is printed as ``ts`` and decides nothing. ``capacity``: lines that may wait for the stream.
+        ``volatile``: fields that don't make a line a different one.
+        """
         self._format = format
         self._level = level
         self._node = node
-        self._clock = clock
+        self._clock = clock or BootClock()
         self._wall = wall
         self._volatile = volatile
         self._recent: collections.OrderedDict[tuple[Level, Pairs], _Recent] = collections.OrderedDict()

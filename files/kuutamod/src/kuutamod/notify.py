@@ -16,21 +16,15 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 class Notifier:
     """The channel to systemd. Each message method tells whether the message was handed over."""
 
-    def __init__(self, address: str = "", watchdog: float | None = None) -> None:
-        """``address`` as in NOTIFY_SOCKET, empty for none; ``watchdog``: systemd's patience in seconds."""
-        self._address = address
-        self._watchdog = watchdog
-
-    @classmethod
-    def from_environment(cls, environment: MutableMapping[str, str] | None = None) -> Notifier:
-        """Read the variables once and remove them, so that no child can speak for this process."""
+    def __init__(self, environment: MutableMapping[str, str] | None = None) -> None:
+        """Reads systemd's variables once and removes them, so that no child can speak for this process."""
         found = os.environ if environment is None else environment
-        address, patience, pid = (found.pop(name, "") for name in _VARIABLES)
-        return cls(address, _seconds(patience) if pid in ("", str(os.getpid())) else None)
+        self._address, patience, pid = (found.pop(name, "") for name in _VARIABLES)
+        self._patience = _seconds(patience) if pid in ("", str(os.getpid())) else None
 
     def watchdog_interval(self) -> float | None:
         """Seconds between two pings, half of systemd's patience as it advises; None when it does not watch."""
-        return None if self._watchdog is None else self._watchdog / 2
+        return None if self._patience is None else self._patience / 2
 
     def ready(self) -> bool:
         """The service has started."""

@@ -16,12 +16,12 @@ SECRET_NAMES = frozenset({"secret_key", "private_key", "token", "password"})
 """Names of fields whose value is a secret whatever it looks like."""
 
 _KEY = re.compile(r"ed25519:[1-9A-HJ-NP-Za-km-z]{60,}|(?<![0-9A-Za-z])[1-9A-HJ-NP-Za-km-z]{80,}")
-_FIELD = re.compile(r"""((?:secret|private)_key\\*["']\s*:\s*)(?:\\*["'][^"'\\]*|\[[^\]]*)""")
+_FIELD = re.compile(r"""((?:secret|private)_key\\*["']\s*:\s*)(?:(\\*["'])[^"'\\]*|\[[^\]]*\]?)""")
 """A field of JSON, of JSON inside a JSON string (escaped quotes), or of a printed Python dict."""
 
 
 def redact(text: str) -> str:
     """``text`` with everything that looks like a secret key replaced by ``***``; signatures look the same and go too."""
     if "_key" in text:
-        text = _FIELD.sub(rf"\g<1>{MASK}", text)
+        text = _FIELD.sub(rf"\g<1>\g<2>{MASK}", text)
     return _KEY.sub(MASK, text)

@@ -31,7 +31,7 @@ CLIENTS = 16
 CLIENT_TIMEOUT = 5.0
 """Seconds for one read or write of a connection."""
 
-_TICK = 0.5
+_EVICTION_WAIT = 0.5
 _BACKLOG = 64
 _PLAIN = "text/plain; charset=utf-8"
 _NO_SERVER = BaseServer(("", 0), BaseRequestHandler)  # the handler's base class wants one and doesn't use it
@@ -46,7 +46,6 @@ class Exporter:
         snapshot: Callable[[], NodeState],
         clock: Clock,
         log: Log,
-        metrics: Metrics,
         *,
         retry_interval: float = RETRY_INTERVAL,
         client_timeout: float = CLIENT_TIMEOUT,
@@ -57,24 +56,31 @@ class Exporter:
         self._snapshot = snapshot
         self._clock = clock
         self._log = log
-        self._metrics = metrics
+        self._metrics = Metrics(lambda: log.dropped)
         self._retry_interval = retry_interval
         self._client_timeout = client_timeout
         self._limit = clients
         self._stopped = threading.Event()
         self._changed = threading.Condition()
-        self._clients: dict[socket.socket, None] = {}
+        self._listener: socket.socket | None = None
+        self._clients: dict[socket.socket, None] = {}  # oldest first
 
     def start(self) -> None:
         """Listen and serve in the background, as soon as the address can be had."""
         threading.Thread(target=self._run, name="exporter", daemon=True).start()
 
     def stop(self) -> None:
-        """Close the listener soon and the connections now."""
+        """End the listener and all connections."""
         self._stopped.set()
         with self._changed:
+            if self._listener is not None:
+                _hang_up(self._listener)  # wakes the thread that waits on it
             for client in self._clients:
                 _hang_up(client)
+
+    def observe_call(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count one call to Consul and how long it took. Both names must come from small fixed sets."""
+        self._metrics.observe_consul(operation, outcome, seconds)
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body for one path."""
@@ -108,6 +114,8 @@ class Exporter:
                 )
                 self._stopped.wait(self._retry_interval)
                 continue
+            with self._changed:
+                self._listener = listener
             with listener:
                 self._log.info("the exporter listens", address=f"{host}:{port}")
                 self._serve(listener)
@@ -117,13 +125,14 @@ class Exporter:
         ready = select.poll()
         ready.register(listener, select.POLLIN)
         while not self._stopped.is_set():
-            if not ready.poll(_TICK * 1000):
-                continue
+            ready.poll()
             try:
                 client, address = listener.accept()
             except (BlockingIOError, ConnectionError):
                 continue  # the client has gone again
             except OSError as error:
+                if self._stopped.is_set():
+                    return
                 self._log.error("the exporter can't accept connections, starting it anew", why=error)
                 self._stopped.wait(self._retry_interval)
                 return
@@ -133,7 +142,7 @@ class Exporter:
         with self._changed:
             if len(self._clients) >= self._limit:
                 _hang_up(next(iter(self._clients)))
-                self._changed.wait_for(lambda: len(self._clients) < self._limit, _TICK)
+                self._changed.wait_for(lambda: len(self._clients) < self._limit, _EVICTION_WAIT)
             if len(self._clients) >= self._limit:
                 client.close()
                 return
@@ -221,6 +230,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _hang_up(client: socket.socket) -> None:
-    """End the connection under the thread that serves it."""
+    """End a socket under the thread that works on it; only that thread closes it."""
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)

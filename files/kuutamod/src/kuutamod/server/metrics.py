@@ -75,7 +75,7 @@ def upstream(state: NodeState, now: float) -> str:
         f"kuutamod_neard_restarts {max(state.starts - 1, 0)}",
         "# HELP kuutamod_uptime Milliseconds since the supervisor started.",
         "# TYPE kuutamod_uptime gauge",
-        f"kuutamod_uptime {max(int((now - state.started) * 1000), 0)}",
+        f"kuutamod_uptime {max(round((now - state.started) * 1000), 0)}",
     ]
     return "\n".join(lines) + "\n"
 
