@@ -29,8 +29,10 @@ ALLOWED: dict[str, set[str]] = {
     "server": {"core", "log"} | BASE,
     # Settings put the adapters' own settings together; they start nothing.
     "settings": {"core", "consul", "neard", "log"} | BASE,
-    "runtime": {"core", "consul", "neard", "guard", "server", "settings", "log", "notify"} | BASE,
-    "cli": {"core", "consul", "settings", "runtime", "log"} | BASE,
+    "runtime": {"core", "consul", "neard", "guard", "server", "settings", "log", "notify", "owner"} | BASE,
+    "owner": {"neard", "guard"} | BASE,
+    "handback": {"core", "consul", "neard", "owner", "settings"} | BASE,
+    "cli": {"core", "consul", "settings", "runtime", "handback", "log"} | BASE,
 }
 LIBRARIES = {"core": set(), "guard": set(), "consul": {"consul", "requests"}, "server": {"prometheus_client"}}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
 import signal
 import socket
 import sys
@@ -21,19 +20,17 @@ from kuutamod.core.model import Ghost, Identity, NodeState, label, phase
 from kuutamod.core.observe import observe
 from kuutamod.core.plan import begin
 from kuutamod.deadline import Lane, Overrun
-from kuutamod.guard.child import start_time
 from kuutamod.log import Log
 from kuutamod.neard import procfs
-from kuutamod.neard.home import HomeBusy, HomeLock, Owner
+from kuutamod.neard.home import HomeBusy
 from kuutamod.neard.memory import MemoryFault, MemoryFile
 from kuutamod.neard.process import NeardFiles, NeardProcess
 from kuutamod.neard.rpc import BadAnswer, StatusClient
 from kuutamod.notify import Notifier
+from kuutamod.owner import take_home
 from kuutamod.server.exporter import Exporter
 from kuutamod.settings import Settings
 
-GUARD_WAIT = 20.0
-"""Seconds a new supervisor waits for the guard of the previous one to end its neard and hand the lock back."""
 DISK_DEADLINE = 5.0
 FLUSH_DEADLINE = 2.0
 
@@ -246,7 +243,7 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
         log.warning(warning)
     memory = MemoryFile(settings.neard_home)
     try:
-        lock = await _take_home(settings, clock, log)
+        lock = await take_home(settings.neard_home, settings.node_id, clock, log.info)
         kept = memory.load()
         await asyncio.to_thread(memory.keep, kept.term)
     except (HomeBusy, MemoryFault, OSError) as error:
@@ -281,20 +278,6 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
         notifier.stopping()
         exporter.stop()
     return 0
-
-
-async def _take_home(settings: Settings, clock: Clock, log: Log) -> HomeLock:
-    pid = os.getpid()
-    owner = Owner(settings.node_id, pid, start_time(pid), socket.gethostname())
-    end = clock.now() + GUARD_WAIT
-    while True:
-        try:
-            return HomeLock.acquire(settings.neard_home, owner)
-        except HomeBusy as busy:
-            if not busy.guard_only or clock.now() >= end:
-                raise
-            log.info(f"waiting: {busy}")
-            await asyncio.sleep(0.1)
 
 
 def _first_state(settings: Settings, now: float, term: int, old_session: str) -> NodeState:
@@ -348,6 +331,7 @@ def _guard_access(settings: Settings) -> dict[str, object]:
 
 def _stop_on_signals(supervisor: Supervisor, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a log line to a terminal with `stty tostop` must not stop us
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         name = number.name
         loop.add_signal_handler(number, _ask_to_stop, supervisor, name, clock)
