@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules' Consul actions, carried out: every action becomes one event, by its own deadline, whatever Consul does.
+
+One action is one request to one URL, so that it never takes longer than the request deadline. The exceptions
+(creating and ending a session, publishing) are none that a lease waits for. ``sent`` of an event is read before the
+request is handed over: a proof counted from a moment too early is safe, from one too late it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, assert_never
+
+from kuutamod.clock import Clock
+from kuutamod.consul import members, sessions, transactions
+from kuutamod.consul.answers import Reading, lock_view, read_key, transact
+from kuutamod.consul.endpoint import Link, TokenSource
+from kuutamod.consul.faults import ConsulError, Fault, Refusal
+from kuutamod.consul.settings import ConsulSettings
+from kuutamod.consul.watch import DEADLINE as WATCH_DEADLINE
+from kuutamod.consul.watch import watch
+from kuutamod.core import events as ev
+from kuutamod.core.actions import (
+    CreateSession,
+    DestroySession,
+    Heartbeat,
+    Publish,
+    ReadFleet,
+    ReadLock,
+    Release,
+    RenewSession,
+    Take,
+)
+from kuutamod.core.lease import LeaseLaw
+from kuutamod.core.protocol import lock_key
+
+T = TypeVar("T")
+
+ConsulAction = CreateSession | RenewSession | DestroySession | Publish | ReadFleet | ReadLock | Heartbeat | Take | Release
+
+
+def _unobserved(_operation: str, _outcome: str, _seconds: float) -> None:
+    pass
+
+
+class ConsulAdapter:
+    """Consul for one node of one account. ``observe_call`` is told operation, outcome and seconds of every call."""
+
+    def __init__(
+        self,
+        settings: ConsulSettings,
+        account_id: str,
+        node_id: str,
+        identity_life: str,
+        hostname: str,
+        home: str,
+        law: LeaseLaw,
+        clock: Clock,
+        observe_call: Callable[[str, str, float], None] = _unobserved,
+    ) -> None:
+        self._account_id = account_id
+        self._node_id = node_id
+        self._me = members.Myself(account_id, node_id, identity_life, hostname, home)
+        self._key = lock_key(account_id)
+        self._law = law
+        self._clock = clock
+        self._observe_call = observe_call
+        self._published = False
+        tokens = TokenSource(settings)
+        link = partial(Link, settings=settings, tokens=tokens, read_deadline=law.request_deadline)
+        self._session, self._member, self._fleet = link("session"), link("member"), link("fleet")
+        self._read, self._heartbeat, self._lock = link("read"), link("heartbeat"), link("lock")
+        self._watch = Link("watch", settings, tokens, read_deadline=WATCH_DEADLINE)
+
+    async def execute(self, action: ConsulAction) -> ev.Event:
+        """The action's one event. Raises nothing but cancellation."""
+        match action:
+            case Heartbeat():
+                return await self._beat(action)
+            case Take():
+                return await self._take(action)
+            case Release():
+                return await self._release(action)
+            case ReadLock():
+                return await self._read_lock()
+            case ReadFleet():
+                return await self._read_fleet()
+            case Publish():
+                return await self._publish(action)
+            case CreateSession():
+                return await self._create_session()
+            case RenewSession():
+                return await self._renew_session(action)
+            case DestroySession():
+                return await self._destroy_session(action)
+            case _:
+                assert_never(action)
+
+    async def watch(self, post: Callable[[ev.Event], None], wanted: Callable[[], bool]) -> None:
+        """Post LockSeen (watched) whenever the lock's key has changed, while ``wanted()``; ends only by cancellation."""
+        await watch(self._blocking_read, self._clock, post, wanted)
+
+    def close(self) -> None:
+        """Let the threads end, each after the call it is in."""
+        for link in (self._session, self._member, self._fleet, self._read, self._heartbeat, self._lock, self._watch):
+            link.close()
+
+    async def _ask(self, link: Link, operation: str, call: Callable[[Any], T], deadline: float) -> T:
+        begun = self._clock.now()
+        outcome = "ok"
+        try:
+            return await link.ask(call, deadline)
+        except ConsulError as error:
+            outcome = error.fault.value
+            raise
+        finally:
+            self._observe_call(operation, outcome, self._clock.now() - begun)
+
+    # --- the lock ---
+
+    async def _beat(self, action: Heartbeat) -> ev.HeartbeatAnswered:
+        operations = transactions.heartbeat(self._key, action.session, action.record.to_json())
+        sent = self._clock.now()
+        try:
+            await self._transact(self._heartbeat, "heartbeat", operations)
+        except ConsulError as error:
+            outcome = ev.Outcome.REFUSED if error.lost else ev.Outcome.UNKNOWN
+            return ev.HeartbeatAnswered(action.session, outcome, sent, error.why)
+        return ev.HeartbeatAnswered(action.session, ev.Outcome.APPLIED, sent)
+
+    async def _take(self, action: Take) -> ev.TakeAnswered:
+        operations = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
+        sent = self._clock.now()
+        outcome, why = ev.Outcome.APPLIED, ""
+        try:
+            await self._transact(self._lock, "take", operations)
+        except ConsulError as error:
+            outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
+        return ev.TakeAnswered(action.session, outcome, action.record, action.fault_takeover, sent, self._clock.now(), why)
+
+    async def _release(self, action: Release) -> ev.ReleaseAnswered:
+        operations = transactions.release(self._key, action.session, action.record.to_json())
+        try:
+            await self._transact(self._lock, "release", operations)
+        except ConsulError as error:
+            outcome = ev.Outcome.REFUSED if error.lost else ev.Outcome.UNKNOWN
+            return ev.ReleaseAnswered(action.session, outcome, error.why)
+        return ev.ReleaseAnswered(action.session, ev.Outcome.APPLIED)
+
+    async def _transact(self, link: Link, operation: str, operations: list[transactions.Operation]) -> None:
+        await self._ask(link, operation, lambda client: transact(client, operations), self._law.request_deadline)
+
+    async def _read_lock(self) -> ev.LockSeen | ev.LockReadFailed:
+        sent = self._clock.now()
+        try:
+            reading = await self._ask(
+                self._read, "read-lock", lambda client: read_key(client, self._key), self._law.request_deadline
+            )
+        except ConsulError as error:
+            return ev.LockReadFailed(error.why)
+        return ev.LockSeen(lock_view(reading.entry), sent, self._clock.now())
+
+    async def _blocking_read(self, index: int, wait: float, deadline: float) -> Reading:
+        return await self._ask(self._watch, "watch", lambda client: read_key(client, self._key, index, wait), deadline)
+
+    # --- the fleet ---
+
+    async def _read_fleet(self) -> ev.FleetSeen | ev.FleetFailed:
+        try:
+            fleet = await self._ask(
+                self._fleet,
+                "read-fleet",
+                lambda client: members.read_fleet(client, self._account_id),
+                self._law.request_deadline,
+            )
+        except ConsulError as error:
+            return ev.FleetFailed(error.why)
+        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now())
+
+    async def _publish(self, action: Publish) -> ev.MemberPublished | ev.MemberRefused:
+        first = not self._published
+        try:
+            await self._ask(
+                self._member,
+                "publish",
+                lambda client: members.publish(client, self._me, action.session, action.record, first),
+                3 * self._law.request_deadline,
+            )
+        except ConsulError as error:
+            why = error.why
+            if Refusal.LOCK_DELAY in error.refusals:
+                why = f"waiting for Consul's lock delay on {self._me.key}, at most {self._law.guard_time:g} s: {why}"
+            return ev.MemberRefused(why, duplicate=error.fault is Fault.DUPLICATE)
+        self._published = True
+        return ev.MemberPublished(action.session, action.record, self._clock.now())
+
+    # --- the session ---
+
+    async def _create_session(self) -> ev.SessionCreated | ev.SessionFailed:
+        sent = self._clock.now()
+        try:
+            session = await self._ask(
+                self._session,
+                "create-session",
+                lambda client: sessions.create(client, self._node_id, self._law),
+                3 * self._law.request_deadline,
+            )
+        except ConsulError as error:
+            return ev.SessionFailed(error.why)
+        return ev.SessionCreated(session, sent)
+
+    async def _renew_session(self, action: RenewSession) -> ev.SessionRenewed | ev.SessionGone | ev.SessionFailed:
+        sent = self._clock.now()
+        try:
+            await self._ask(
+                self._session,
+                "renew-session",
+                lambda client: sessions.renew(client, action.session),
+                self._law.request_deadline,
+            )
+        except ConsulError as error:
+            return ev.SessionGone(action.session) if error.fault is Fault.SESSION_GONE else ev.SessionFailed(error.why)
+        return ev.SessionRenewed(action.session, sent)
+
+    async def _destroy_session(self, action: DestroySession) -> ev.SessionGone | ev.SessionFailed:
+        try:
+            await self._ask(
+                self._session,
+                "destroy-session",
+                lambda client: sessions.destroy(client, action.session, self._me.key),
+                2 * self._law.request_deadline,
+            )
+        except ConsulError as error:
+            return ev.SessionFailed(error.why)
+        return ev.SessionGone(action.session)

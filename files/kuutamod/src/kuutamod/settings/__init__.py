@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All settings of kuutamod: flag before environment variable before default, checked as a whole."""
+
+from __future__ import annotations
+
+from kuutamod.settings.daemon import Settings, load
+from kuutamod.settings.faults import ConfigFaults, Fault, Subject
+
+__all__ = ["ConfigFaults", "Fault", "Settings", "Subject", "load"]
