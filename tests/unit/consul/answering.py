@@ -21,6 +21,8 @@ SESSION = "11111111-2222-3333-4444-555555555555"
 RECORD = LockRecord(hostname="host-a", node_id="n1", term=3, heartbeat=7, guard_time=9.0)
 MEMBER = MemberRecord(node_id="n1", hostname="host-a", life="life-1", home="/srv/near")
 
+_made: list[ConsulAdapter] = []
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -93,6 +95,14 @@ def answering(behaviour: Behaviour) -> Iterator[tuple[str, Asked]]:
 def adapter(
     settings: ConsulSettings, law: LeaseLaw | None = None, observe: Callable[[str, str, float], None] | None = None
 ) -> ConsulAdapter:
-    """An adapter for node ``n1``."""
+    """An adapter for node ``n1``; ``close_adapters`` ends it."""
     observer = observe or (lambda _operation, _outcome, _seconds: None)
-    return ConsulAdapter(settings, ACCOUNT, "n1", "life-1", "host-a", "/srv/near", law or LeaseLaw(), BootClock(), observer)
+    made = ConsulAdapter(settings, ACCOUNT, "n1", "life-1", "host-a", "/srv/near", law or LeaseLaw(), BootClock(), observer)
+    _made.append(made)
+    return made
+
+
+def close_adapters() -> None:
+    """End the threads of all adapters made so far."""
+    while _made:
+        _made.pop().close()

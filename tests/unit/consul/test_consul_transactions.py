@@ -9,8 +9,7 @@ import pytest
 
 from kuutamod.consul import transactions
 from kuutamod.core.actions import TakeKind
-
-from .answering import KEY, SESSION
+from unit.consul.answering import KEY, SESSION
 
 VALUE = '{"Hostname": "h\u00f6st"}'
 
@@ -19,10 +18,11 @@ def verbs(operations: list[transactions.Operation]) -> list[object]:
     return [operation["KV"]["Verb"] for operation in operations]
 
 
-def test_heartbeat_checks_before_it_locks() -> None:
+def test_heartbeat_checks_before_it_writes() -> None:
     operations = transactions.heartbeat(KEY, SESSION, VALUE)
-    assert verbs(operations) == ["check-session", "lock"]
-    assert all(operation["KV"]["Session"] == SESSION and operation["KV"]["Key"] == KEY for operation in operations)
+    assert verbs(operations) == ["check-session", "set"]
+    assert operations[0]["KV"]["Session"] == SESSION
+    assert all(operation["KV"]["Key"] == KEY for operation in operations)
     assert base64.b64decode(str(operations[1]["KV"]["Value"])).decode() == VALUE
 
 

@@ -14,8 +14,7 @@ from kuutamod.consul.answers import Entry, Reading
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.watch import next_index, watch
 from kuutamod.core.events import LockSeen
-
-from .answering import KEY, SESSION
+from unit.consul.answering import KEY, SESSION
 
 Script = Sequence[Reading | Exception]
 
@@ -53,7 +52,7 @@ def run(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(watching.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(watch(ask, BootClock(), posted.append, wanted))
     return posted, asked, pauses

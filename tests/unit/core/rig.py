@@ -103,6 +103,14 @@ class Rig:
         self.tell(ev.MemberPublished(session, record, self.now), step=False)
         self.tell(ev.FleetSeen((), FleetConfig(), self.now))
 
+    def renewed_session(self, old: str = "s1", new: str = "s2") -> None:
+        """The session of the last lease is ended and the node registers with another; neard has answered."""
+        assert self.take(ac.DestroySession).session == old
+        self.tell(ev.SessionGone(old))
+        self.take(ac.CreateSession)
+        self.tell(ev.SessionCreated(new, self.now))
+        self.tell(ev.MemberPublished(new, self.take(ac.Publish).record, self.now))
+
     def lock(self, view: LockView, step: bool = True) -> None:
         """A consistent read shows this."""
         self.tell(ev.LockSeen(view, self.now, self.now, watched=True), step)

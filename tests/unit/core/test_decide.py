@@ -376,6 +376,7 @@ def test_a_crash_releases_the_lock_and_the_node_lets_others_go_first() -> None:
     assert start.role is Role.VOTER
     rig.tell(ev.ChildStarted(start.serial, 78, rig.now))
     rig.status(102)
+    rig.renewed_session()
     rig.lock(LockView(9, None, release.record))
     for _ in range(3):
         rig.run(3.0)

@@ -218,7 +218,8 @@ class Supervisor:
             case ev.ReleaseAnswered():
                 why = f"release {event.outcome.value}: {event.why}"
             case ev.SessionGone():
-                why = f"session {event.session} is gone" if self.state.stop_requested is None else ""
+                ended = self.state.stop_requested is not None or (before.session is not None and before.session.spent)
+                why = "" if ended else f"session {event.session} is gone"
             case ev.SessionFailed() | ev.MemberRefused() | ev.FleetFailed() | ev.LockReadFailed():
                 why = event.why
             case ev.TermRemembered() if event.fault:

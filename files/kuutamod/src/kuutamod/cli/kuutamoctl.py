@@ -19,13 +19,16 @@ from kuutamod.settings import ConfigFaults, Fault, Subject
 from kuutamod.settings.consul import read_consul
 from kuutamod.settings.fields import ACCOUNT_ID, CONSUL, Group
 from kuutamod.settings.reading import Reader
-from kuutamod.settings.sources import Parser, UsageError, add_options, complete, resolve, surplus
+from kuutamod.settings.sources import Parser, UsageError, add_options, complete, flags_of, resolve, surplus
 
 DEADLINE = 10.0
 """Seconds for Consul to answer, all URLs together."""
 
 _GROUPS = (Group("Account", (ACCOUNT_ID,)), CONSUL)
 _SETTINGS = tuple(setting for group in _GROUPS for setting in group.settings)
+_OWN_FLAGS = {"json": "active-validator", "yes": "confirm"}
+"""Options of one command only; they too may stand before it."""
+
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 no leader found (or not confirmed), 2 the last session expired, or faulty options, "
     "3 Consul can't be asked or refuses."
@@ -64,8 +67,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    flags = flags_of(_SETTINGS)
+    known = [*flags, *(f"--{name}" for name in _OWN_FLAGS), "--version", "--help", "-h"]
+    # argparse takes the value behind an unknown option for the command, and prints it, whatever it is.
+    strange = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in known]
+    if strange:
+        raise ConfigFaults(tuple(surplus(strange, known)))
+    try:
+        options = _parser().parse_args(complete(argv, flags))
+    except UsageError as error:
+        remedy = "kuutamoctl --help lists commands and options"
+        raise ConfigFaults((Fault((Subject("command line", None, "arguments"),), str(error), remedy),)) from None
+    for name, command in _OWN_FLAGS.items():
+        if getattr(options, name, False) and options.command != command:
+            subject = Subject(f"--{name}", None, "flag")
+            raise ConfigFaults((Fault((subject,), f"{options.command} does not take it", f"it belongs to {command}"),))
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
     """Options may stand before and after the command; the parsers share them and leave no defaults behind."""
-    shared = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    shared = Parser(add_help=False, allow_abbrev=False)
     add_options(shared, _GROUPS)
     parser = Parser(prog="kuutamoctl", description=__doc__, epilog=_EXIT_CODES, parents=[shared], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"kuutamoctl {version('kuutamod')}")
@@ -78,24 +100,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     confirming = commands.add_parser(
         "confirm", help=about, description=about, epilog=_EXIT_CODES, parents=[shared], allow_abbrev=False
     )
-    # In both parsers, so that it may stand on either side of the command.
     for place in (parser, active):
         place.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print Consul's session object")
     for place in (parser, confirming):
         place.add_argument("--yes", action="store_true", default=argparse.SUPPRESS, help="confirm without being asked")
-    try:
-        options, rest = parser.parse_known_args(complete(argv, _SETTINGS))
-    except UsageError as error:
-        remedy = "kuutamoctl --help lists commands and options"
-        raise ConfigFaults((Fault((Subject("command line", None, "arguments"),), str(error), remedy),)) from None
-    own = {"json": "active-validator", "yes": "confirm"}
-    if faults := surplus(rest, _SETTINGS, *(f"--{name}" for name, command in own.items() if command == options.command)):
-        raise ConfigFaults(tuple(faults))
-    for name, command in own.items():
-        if getattr(options, name, False) and options.command != command:
-            subject = Subject(f"--{name}", None, "flag")
-            raise ConfigFaults((Fault((subject,), f"{options.command} does not take it", f"it belongs to {command}"),))
-    return options
+    return parser
 
 
 def _connection(given: Mapping[str, object], env: Mapping[str, str]) -> tuple[str, ConsulSettings]:

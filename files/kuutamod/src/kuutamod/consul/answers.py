@@ -65,7 +65,7 @@ def transact(client: Any, operations: Sequence[Operation]) -> None:
     answer = client.txn.put(list(operations))
     try:
         results = answer["Results"]
-        done = last["Verb"] == "delete" or _does(results[-1]["KV"], last)
+        done = last["Verb"] == "delete" or _does(results[-1]["KV"], last["Key"], _holder_after(operations))
         complete = answer["Errors"] is None and done
     except (TypeError, KeyError, IndexError):
         complete = False
@@ -73,9 +73,16 @@ def transact(client: Any, operations: Sequence[Operation]) -> None:
         raise ConsulError(Fault.UNUSABLE, f"the answer to a transaction on {last['Key']} does not show its result")
 
 
-def _does(result: dict[str, object], asked: dict[str, object]) -> bool:
-    session = asked.get("Session") if asked["Verb"] == "lock" else None
-    return result["Key"] == asked["Key"] and (result.get("Session") or None) == session
+def _holder_after(operations: Sequence[Operation]) -> object:
+    """The session that the written key must be booked on afterwards: what it was locked with, or was checked to have."""
+    first, last = operations[0]["KV"], operations[-1]["KV"]
+    if last["Verb"] == "lock":
+        return last["Session"]
+    return first["Session"] if last["Verb"] == "set" else None
+
+
+def _does(result: dict[str, object], key: object, session: object) -> bool:
+    return result["Key"] == key and (result.get("Session") or None) == session
 
 
 def lock_view(entry: Entry | None) -> LockView:

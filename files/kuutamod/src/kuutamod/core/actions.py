@@ -145,7 +145,7 @@ class ReadLock:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One transaction: check-session and lock with this value."""
+    """One transaction: check that the session holds the key, and write this value."""
 
     session: str
     record: LockRecord

@@ -49,11 +49,15 @@ class ChildStartFailed:
 
 @dataclass(frozen=True)
 class ChildExited:
-    """Proof of death: the exit status was collected, no process of this start exists any more."""
+    """Proof of death: the exit status was collected, no process of this start exists any more.
+
+    ``handing_back``: the guard killed it on its own account and releases the lock, now or a little later.
+    """
 
     serial: int
     why: str
     at: float
+    handing_back: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ The argument
 Times are seconds on a clock that counts suspend (CLOCK_BOOTTIME); every host uses only its own clock, whose rate may be
 wrong by at most ``rho``.
 
-1.  *Proof.* The holder's heartbeat is one Consul transaction (check-session, lock with a new value). Consul applies it at
+1.  *Proof.* The holder's heartbeat is one Consul transaction (check-session, set a new value). Consul applies it at
     some moment after it was **sent** (t_p) and before it was answered. Every applied heartbeat moves the key's
     ModifyIndex. The holder counts only answered heartbeats, and each from t_p. An unanswered one proves nothing.
 2.  *Fence.* At t_p + D (fence_deadline) on the holder's clock the process with the key gets SIGKILL; by

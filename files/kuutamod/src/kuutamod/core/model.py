@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kuutamod.core.lease import Lease, LeaseLaw
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
@@ -179,11 +179,21 @@ class Peer:
 
 @dataclass(frozen=True)
 class Session:
-    """This node's Consul session."""
+    """This node's Consul session. ``spent``: a release under it was, or may have been, asked for.
+
+    A request that got stuck on its way may arrive at any later time. A late release would free the lock, with the marker,
+    of whoever holds it under the same session; so a session serves one lease, and then ends.
+    """
 
     id: str
     renewed: float
     member: bool = False
+    spent: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Is the member record bound to it, and may the lock be taken under it?"""
+        return self.member and not self.spent
 
 
 @dataclass(frozen=True)
@@ -289,6 +299,13 @@ def last_tried(state: NodeState, slot: Slot) -> float:
     return state.tried.get(slot, float("-inf"))
 
 
+def spend(state: NodeState, session: str) -> NodeState:
+    """The state after a release under ``session`` was, or may have been, asked for."""
+    if state.session is None or state.session.id != session:
+        return state
+    return replace(state, session=replace(state.session, spent=True))
+
+
 def label(state: NodeState) -> State:
     """The state's name, derived from the facts, so that it cannot disagree with them."""
     child = state.child
@@ -300,7 +317,7 @@ def label(state: NodeState) -> State:
         return State.STARTUP
     if not child.synced:
         return State.SYNCING
-    if state.session is None or not state.session.member:
+    if state.session is None or not state.session.ready:
         return State.REGISTERING
     return State.VOTING
 

@@ -82,7 +82,7 @@ def _holder_lost_neard(state: NodeState, child: Child, event: ev.ChildExited) ->
     lease = state.lease
     if lease is None:
         return state
-    if lease.lost or not may_sign(lease, state.policy.law, event.at):
+    if lease.lost or event.handing_back or not may_sign(lease, state.policy.law, event.at):
         return let_go(state, Giveup(child.killed or event.why, fault=False))
     if state.giveup is not None and not state.giveup.fault:
         return let_go(state, state.giveup)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kuutamod.core import actions as ac
-from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried
+from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried, spend
 from kuutamod.core.recovery import let_go
 
 IDLE_WAKE = 1.0
@@ -67,7 +67,7 @@ def begin(state: NodeState, action: ac.Action, now: float) -> NodeState:
         case ac.Heartbeat() if state.lease is not None:
             return replace(state, lease=replace(state.lease, counter=action.record.heartbeat))
         case ac.Release() if state.ghost is not None:
-            return replace(state, ghost=replace(state.ghost, tried=now))
+            return spend(replace(state, ghost=replace(state.ghost, tried=now)), action.session)
         case ac.GiveUp():
             return let_go(state, action.giveup)
         case ac.PlaceKey() | ac.ExtendGuard() | ac.StopChild() | ac.KillChild():

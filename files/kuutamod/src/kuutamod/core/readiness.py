@@ -27,7 +27,7 @@ def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
         found.append(Reason("stopping", "this supervisor is shutting down"))
     if state.memory_fault:
         found.append(Reason("memory", f"the term can't be kept on disk: {state.memory_fault}"))
-    if state.session is None or not state.session.member:
+    if state.session is None or not state.session.ready:
         found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
     found.extend(_neard_reasons(state.child, state, now))
     found.extend(_fleet_reasons(state))

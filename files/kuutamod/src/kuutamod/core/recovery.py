@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kuutamod.core.lease import Lease, may_sign
-from kuutamod.core.model import Faults, Ghost, Giveup, NodeState
+from kuutamod.core.model import Faults, Ghost, Giveup, NodeState, spend
 
 LONGEST_PAUSE = 30.0
 """Seconds; the longest pause between local restarts."""
@@ -41,4 +41,6 @@ def let_go(state: NodeState, giveup: Giveup) -> NodeState:
         return replace(state, giveup=None, promotion_failed=False)
     height = max(lease.floor, state.height_seen)
     ghost = None if lease.lost else Ghost(lease.session, lease.term, giveup.reason, giveup.fault, height)
+    # The guard may be handing the lock back too, and nobody knows when its last try arrives.
+    state = spend(state, lease.session)
     return replace(state, lease=None, ghost=ghost or state.ghost, giveup=None, promotion_failed=False)

@@ -58,7 +58,8 @@ def keep_registered(plan: Plan) -> None:
             plan.do(ac.CreateSession())
         return
     nobody_signs = state.child is None or not state.child.keyed
-    if stopping and nobody_signs and state.lease is None and state.ghost is None:
+    leaving = stopping or session.spent
+    if leaving and nobody_signs and state.lease is None and state.ghost is None:
         if plan.due(Slot.SESSION, 0.0 if state.session_fault is None else RETRY):
             plan.do(ac.DestroySession(session.id))
         return
@@ -66,7 +67,7 @@ def keep_registered(plan: Plan) -> None:
     at = last_tried(state, Slot.SESSION) + RETRY if failed else session.renewed + state.policy.law.session_renewal
     if plan.after(at):
         plan.do(ac.RenewSession(session.id))
-    if not stopping:
+    if not leaving:
         _publish(plan, session.id, now)
 
 

@@ -23,6 +23,7 @@ from kuutamod.deadline import Lane, Overrun
 from kuutamod.guard import wire
 from kuutamod.guard.child import remove_link, start_time
 from kuutamod.guard.launch import guard_argv
+from kuutamod.guard.rules import Cause
 from kuutamod.neard import config, home, keys, procfs
 from kuutamod.neard.home import HomeLock
 
@@ -261,7 +262,8 @@ class NeardProcess:
         elif kind in (wire.PLACED, wire.REFUSED) and run.placed is not None:
             _resolve(run.placed, message)
         elif kind == wire.EXITED:
-            self._proved(run, str(message["why"]), float(message["at"]))
+            handing_back = message["cause"] in (Cause.FENCE.name, Cause.ORPHANED.name)
+            self._proved(run, str(message["why"]), float(message["at"]), handing_back)
         elif kind == wire.RELEASED:
             self._say(f"the guard of neard pid {run.pid} handed the lock back: {message['outcome']}")
 
@@ -333,11 +335,11 @@ class NeardProcess:
             await asyncio.sleep(PROOF_PAUSE)
         self._forget(run)
 
-    def _proved(self, run: _Run, why: str, at: float) -> None:
+    def _proved(self, run: _Run, why: str, at: float, handing_back: bool = False) -> None:
         if run.proved:
             return
         run.proved = True
-        self._post(ev.ChildExited(run.serial, why, at))
+        self._post(ev.ChildExited(run.serial, why, at, handing_back))
 
     def _forget(self, run: _Run) -> None:
         if run.pidfd is not None:

@@ -29,7 +29,16 @@ from kuutamod.settings.neard import (
     read_neard_config,
 )
 from kuutamod.settings.reading import Reader
-from kuutamod.settings.sources import Parser, UsageError, add_options, complete, resolve, strange_variables, surplus
+from kuutamod.settings.sources import (
+    Parser,
+    UsageError,
+    add_options,
+    complete,
+    flags_of,
+    resolve,
+    strange_variables,
+    surplus,
+)
 
 _LAW_FIELDS = {setting.name.replace("-", "_"): setting for setting in LEASE.settings}
 _LAW_NAMES = re.compile(rf"\b({'|'.join(_LAW_FIELDS)})\b")
@@ -122,11 +131,11 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[Fault]]:
     parser.add_argument("--version", action="version", version=f"kuutamod {version('kuutamod')}")
     add_options(parser, GROUPS)
     try:
-        given, rest = parser.parse_known_args(complete(argv, SETTINGS))
+        given, rest = parser.parse_known_args(complete(argv, flags_of(SETTINGS)))
     except UsageError as error:
         subject = Subject("command line", None, "flags")
         return {}, [Fault((subject,), str(error), "kuutamod --help lists all options")]
-    return vars(given), surplus(rest, SETTINGS)
+    return vars(given), surplus(rest, flags_of(SETTINGS))
 
 
 def _check_clock(faults: list[Fault]) -> None:

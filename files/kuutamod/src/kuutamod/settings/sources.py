@@ -46,6 +46,11 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def flags_of(settings: Iterable[Setting]) -> list[str]:
+    """The options of those settings that have one."""
+    return [setting.flag for setting in settings if setting.flag]
+
+
 def add_options(parser: argparse.ArgumentParser, groups: Iterable[Group]) -> None:
     """Add an option for each setting that has one. Defaults are not argparse's business: a missing one leaves no trace."""
     for group in groups:
@@ -65,9 +70,8 @@ def help_text(setting: Setting) -> str:
     return f"{setting.meaning} [{setting.form}; {setting.variable}; default: {setting.default_text}]"
 
 
-def complete(argv: Sequence[str], settings: Iterable[Setting]) -> list[str]:
-    """The arguments with a mark behind each option that lacks its value, where argparse would give up the whole line."""
-    flags = {setting.flag for setting in settings if setting.flag}
+def complete(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """The arguments with a mark behind each of ``flags`` that lacks its value; argparse would give up the whole line."""
     completed: list[str] = []
     for index, argument in enumerate(argv):
         completed.append(argument)
@@ -95,12 +99,8 @@ def _resolve(setting: Setting, given: Mapping[str, object], env: Mapping[str, st
     return Value(setting, setting.default, "not set" if setting.default is None else "default")
 
 
-def surplus(arguments: Sequence[str], settings: Iterable[Setting], *others: str) -> list[Fault]:
-    """Faults for the arguments that are no known option; the value behind an unknown option belongs to it.
-
-    ``others`` are the options that are no settings.
-    """
-    flags = ["--help", "--version", *others, *(setting.flag for setting in settings if setting.flag)]
+def surplus(arguments: Sequence[str], flags: Sequence[str]) -> list[Fault]:
+    """Faults for ``arguments`` that are no known option; the value behind an unknown option belongs to it."""
     faults = []
     swallows = False
     for argument in arguments:
@@ -108,7 +108,9 @@ def surplus(arguments: Sequence[str], settings: Iterable[Setting], *others: str)
             name, value, _ = argument.partition("=")
             swallows = not value
             subject = Subject(name, None, "flag")
-            faults.append(Fault((subject,), "there is no such option", _suggest(name, flags, "--help")))
+            faults.append(
+                Fault((subject,), "there is no such option", _suggest(name, [*flags, "--help", "--version"], "--help"))
+            )
         elif swallows:
             swallows = False
         else:
