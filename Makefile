@@ -51,7 +51,7 @@ lock: $(VENV)/ready
 	sh tools/lock.sh $(BIN)/python
 
 docs: $(VENV)/ready
-	$(BIN)/python -m kuutamod.settings --markdown > build/settings.md && mv build/settings.md docs/settings.md
+	$(BIN)/python -m kuutamod.settings > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

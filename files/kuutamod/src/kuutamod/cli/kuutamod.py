@@ -20,6 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for fault in found.faults:
             print(f"kuutamod: {fault}", file=sys.stderr)
         return FAULTY_CONFIGURATION
-    from kuutamod.runtime import run  # noqa: PLC0415  --help and faults need not wait for the client library
+    # --help and faults need not wait for the client library.
+    if settings.hand_back:
+        from kuutamod.handback import hand_back  # noqa: PLC0415
+
+        return hand_back(settings)
+    from kuutamod.runtime import run  # noqa: PLC0415
 
     return run(settings)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -51,7 +52,8 @@ class Settings:
     """Everything kuutamod is told, checked. Paths are absolute; ``rpc_addr`` and ``store`` come from config.json.
 
     ``exporter_address`` and ``rpc_addr`` unpack to host and port; the network addresses are texts as neard takes them.
-    ``store`` is the database's directory, with ``LOCK`` in it. ``warnings`` are for the log.
+    ``store`` is the database's directory, with ``LOCK`` in it. ``hand_back``: release what is left, instead of
+    supervising. ``warnings`` are for the log.
     """
 
     node_id: str
@@ -73,6 +75,7 @@ class Settings:
     cgroup: str
     log_format: Format
     log_level: Level
+    hand_back: bool
     warnings: tuple[str, ...]
 
 
@@ -113,6 +116,7 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         cgroup=read.choice("cgroup"),
         log_format=Format(read.choice("log-format")),
         log_level=Level[read.choice("log-level").upper()],
+        hand_back=bool(given.get("hand_back")),
         warnings=tuple(read.warnings),
     )
     if read.faults:
@@ -129,6 +133,13 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[Fault]]:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"kuutamod {version('kuutamod')}")
+    parser.add_argument(
+        "--hand-back",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="instead of supervising, release what an ended supervisor of this home left in Consul, after proof that "
+        "nothing signs here; for systemd's ExecStopPost",
+    )
     add_options(parser, GROUPS)
     try:
         given, rest = parser.parse_known_args(complete(argv, flags_of(SETTINGS)))
