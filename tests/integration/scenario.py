@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import requests
@@ -21,6 +21,7 @@ from kuutamo_localnet.wait import eventually
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import Policy
 from kuutamod.core.protocol import LockRecord, lock_key
+from neard_standin.control import ONE_SHOTS, Behaviour
 from neard_standin.verdict import KeyInterval
 
 LAW = LeaseLaw()
@@ -173,3 +174,56 @@ def clustered(directory: Path, spec: FleetSpec, **options: object) -> Iterator[S
         sites = [NodeSite([cluster.agent(i).url], agent=cluster.agent(i)) for i in range(spec.nodes)]
         with Fleet(directory / "fleet", sites, spec) as fleet:
             yield Stage(fleet, cluster)
+
+
+def mark(node: FleetNode) -> int:
+    """How long the node's log is now; for `told_since`."""
+    return len(node.log_text())
+
+
+def told_since(node: FleetNode, start: int, *words: str, deadline: float = BUSY) -> None:
+    """As `told`, but a line written before the mark does not count."""
+
+    def said() -> bool:
+        return any(all(word in line for word in words) for line in node.log_text()[start:].splitlines())
+
+    try:
+        eventually(said, deadline, f"{node.name}'s log has a new line with {words}")
+    except AssertionError as error:
+        error.add_note(node.log_text()[start:][-4000:])
+        raise
+
+
+def rested(stage: Stage, hold_off: float = float(SHORT_HOLD_OFF["KUUTAMO_HOLD_OFF"])) -> FleetNode:
+    """A healthy fleet whose holder is also past the hold-off (seconds) of the failure that made it the holder."""
+    holder = stage.healthy()
+    eventually(
+        lambda: holder.metrics().value("kuutamod_lock_held_seconds") > hold_off,
+        hold_off + BUSY,
+        f"{holder.name} has held the lock for longer than the hold-off",
+    )
+    return holder
+
+
+def heal(stage: Stage) -> None:
+    """Thaw every process and make every neard well again; a one-shot action that was asked for is not repeated."""
+    asked = {*ONE_SHOTS, *ONE_SHOTS.values(), "ledger"}
+    well = {item.name: item.default for item in fields(Behaviour) if item.name not in asked}
+    for node in stage.fleet.nodes:
+        node.thaw_host()
+        node.behaviour(**well)
+
+
+def unmoved(stage: Stage, heartbeats: int) -> None:
+    """The lock stays with its holder, in its term, for so many more heartbeats."""
+    before = stage.lock()[1]
+    assert before is not None, "the lock has no readable value"
+
+    def passed() -> bool:
+        record = stage.lock()[1]
+        return record is None or record.term != before.term or record.heartbeat >= before.heartbeat + heartbeats
+
+    eventually(passed, heartbeats * LAW.heartbeat_interval + BUSY, f"{before.node_id} has sent {heartbeats} heartbeats")
+    after = stage.lock()[1]
+    assert after is not None
+    assert (after.node_id, after.term) == (before.node_id, before.term)
