@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Coroutine
 from importlib import metadata
+from typing import Any
 
 from kuutamod.clock import BootClock, Clock
 from kuutamod.consul.adapter import ConsulAdapter
@@ -74,6 +76,7 @@ class Supervisor:
         self._wake_at = 0.0
         self._status_lane = Lane("status")
         self._disk_lane = Lane("disk")
+        self._running: set[asyncio.Task[None]] = set()
         self._said = ""
 
     def post(self, event: ev.Event) -> None:
@@ -83,12 +86,13 @@ class Supervisor:
     async def run(self) -> None:
         """Decide and act until the rules say Exit."""
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._consul.watch(self.post, self._wants_watch))
+            self._begin(tasks, self._consul.watch(self.post, self._wants_watch))
             try:
                 while not self._step(tasks):
                     await self._next_event()
             finally:
-                watching.cancel()
+                for task in self._running:
+                    task.cancel()
 
     def _wants_watch(self) -> bool:
         return self.state.lease is None and self.state.session is not None
@@ -136,7 +140,12 @@ class Supervisor:
             case ac.GiveUp() | ac.Exit():
                 pass
             case _:
-                tasks.create_task(self._perform(action))
+                self._begin(tasks, self._perform(action))
+
+    def _begin(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        task = tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _perform(self, action: ac.Action) -> None:
         self.post(await self._result(action))

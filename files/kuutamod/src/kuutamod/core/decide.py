@@ -8,7 +8,7 @@ actions run beside it and their results come back as events.
 from __future__ import annotations
 
 from kuutamod.core import actions as ac
-from kuutamod.core.lease import fence_at, may_sign
+from kuutamod.core.lease import fence_at, may_sign, unproved
 from kuutamod.core.lifecycle import run_child
 from kuutamod.core.model import Giveup, NodeState
 from kuutamod.core.plan import Plan
@@ -32,7 +32,7 @@ def fence(plan: Plan) -> str | None:
     child, lease, law = state.child, state.lease, state.policy.law
     keyed = child is not None and child.keyed
     if lease is not None and not keyed and not may_sign(lease, law, now):
-        why = lease.lost or f"no proof of holding the lock for {law.fence_deadline:g} s"
+        why = lease.lost or unproved(lease, law)
         plan.do(ac.GiveUp(Giveup(why, fault=False)))
         return f"standby: the lock is gone before the key was placed: {why}"
     if child is None:
@@ -45,7 +45,7 @@ def fence(plan: Plan) -> str | None:
         return f"waiting for proof that neard pid {child.pid} is dead: {child.killed}"
     if keyed and not may_sign(lease, law, now):
         lost = lease.lost if lease is not None else "the lease has ended"
-        why = lost or f"no proof of holding the lock for {law.fence_deadline:g} s"
+        why = lost or unproved(lease, law)
         plan.do(ac.KillChild(child.serial, why, Giveup(why, fault=False)))
         return f"fence: killing neard pid {child.pid}: {why}"
     if keyed and lease is not None:

@@ -115,7 +115,7 @@ class Lease:
     ``proof``: when the last successful heartbeat (or the take) was sent, boottime seconds. ``since``: when this node took
     the lock. ``counter``: heartbeats sent. ``floor``: the last height the previous holder recorded. ``fault_takeover``: the
     previous holder gave the lock up by its own fault (hold-off counts these). ``lost``: Consul's word that the lock is no
-    longer ours; final.
+    longer ours; final. ``doubt``: why the newest heartbeat has no answer, empty after a proof.
     """
 
     session: str
@@ -126,6 +126,7 @@ class Lease:
     floor: int = 0
     fault_takeover: bool = False
     lost: str | None = None
+    doubt: str = ""
 
 
 def fence_at(lease: Lease, law: LeaseLaw) -> float:
@@ -136,6 +137,12 @@ def fence_at(lease: Lease, law: LeaseLaw) -> float:
 def may_sign(lease: Lease | None, law: LeaseLaw, now: float) -> bool:
     """May a process on this host hold the validator key now? The only place that answers this."""
     return lease is not None and lease.lost is None and now < fence_at(lease, law)
+
+
+def unproved(lease: Lease | None, law: LeaseLaw) -> str:
+    """Why a holder whose fence deadline has passed may not sign, as a sentence."""
+    doubt = f": {lease.doubt}" if lease is not None and lease.doubt else ""
+    return f"no proof of holding the lock for {law.fence_deadline:g} s{doubt}"
 
 
 def prove(lease: Lease, sent: float) -> Lease:

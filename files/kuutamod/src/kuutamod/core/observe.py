@@ -269,10 +269,10 @@ def _heartbeat_answered(state: NodeState, event: ev.HeartbeatAnswered) -> NodeSt
     if lease is None or lease.session != event.session:
         return state
     if event.outcome is ev.Outcome.APPLIED:
-        return replace(state, lease=prove(lease, event.sent))
+        return replace(state, lease=replace(prove(lease, event.sent), doubt=""))
     if event.outcome is ev.Outcome.REFUSED:
         return replace(state, lease=lose(lease, f"Consul says the lock is not ours: {event.why}"))
-    return state
+    return replace(state, lease=replace(lease, doubt=event.why))
 
 
 def _take_answered(state: NodeState, event: ev.TakeAnswered) -> NodeState:
