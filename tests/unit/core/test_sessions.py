@@ -71,7 +71,7 @@ def test_a_lost_lease_spends_its_session_because_the_guard_may_hand_back_as_well
 def test_a_guard_that_fenced_by_itself_hands_back_so_the_lease_is_over_even_with_a_newer_proof() -> None:
     rig = Rig()
     rig.validating()
-    rig.state = replace(rig.state, faults=Faults(last=rig.now))  # within the hold-off a failed holder would go on
+    rig.state = replace(rig.state, faults=Faults(since=rig.now))  # within the hold-off a failed holder would go on
     assert rig.state.child is not None
     rig.tell(ev.ChildExited(rig.state.child.serial, "the lease's deadline passed", rig.now, handing_back=True))
     assert rig.state.lease is None

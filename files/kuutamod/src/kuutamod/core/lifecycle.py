@@ -36,9 +36,11 @@ def run_child(plan: Plan) -> str:
     if child is None:
         return _start(plan)
     _ask_guard(plan, child)
+    if (silent := _guard_silent(plan, child)) is not None:
+        return silent
     if child.stopping is not None:
         return f"stopping neard pid {child.pid}: {child.stopping}"
-    return _guard_silent(plan, child) or _neard_silent(plan, child) or _standby_or_holder(plan, child)
+    return _neard_silent(plan, child) or _standby_or_holder(plan, child)
 
 
 def _standby_or_holder(plan: Plan, child: Child) -> str:
@@ -215,8 +217,10 @@ def _check_key(plan: Plan, child: Child) -> str:
         return _frozen(plan, child) or f"validating in term {lease.term}"
     if child.role is Role.VALIDATOR:
         # `started` counts a long cold start; from the first answer on, the key must show within the hot swap time.
-        limit = state.policy.start_timeout if child.answered is None else state.policy.hot_swap_timeout
-        if plan.after((child.started if child.answered is None else child.head_changed) + limit):
+        late = child.started + state.policy.start_timeout
+        if child.key_asked is not None:
+            late = child.key_asked + state.policy.hot_swap_timeout
+        if plan.after(late):
             fault = Giveup(f"neard runs with the key in place but does not show it: {child.stranger}", fault=True)
             plan.do(ac.KillChild(child.serial, fault.reason, fault))
         return "waiting for neard to show the key"

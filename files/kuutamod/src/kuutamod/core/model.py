@@ -246,9 +246,9 @@ class Slot(enum.Enum):
 
 @dataclass(frozen=True)
 class Faults:
-    """This node's own failures as a holder: when the last one was, and how many in a row were retried here."""
+    """This node's own failures as a holder: since when they hold it off, and how many in a row were retried here."""
 
-    last: float | None = None
+    since: float | None = None
     retries: int = 0
     next_start: float = 0.0
 

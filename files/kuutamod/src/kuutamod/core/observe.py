@@ -132,6 +132,7 @@ def _status_answered(state: NodeState, event: ev.StatusAnswered) -> NodeState:
         answered=event.at,
         silent_since=None,
         head_changed=event.at if grown else child.head_changed,
+        key_asked=child.key_asked if child.key_asked is not None or not child.keyed else event.at,
         syncing_since=since,
         synced=(child.synced and patient) if status.syncing else True,
         key_live=live,

@@ -31,7 +31,7 @@ def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
         found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
     found.extend(_neard_reasons(state.child, state, now))
     found.extend(_fleet_reasons(state))
-    if state.faults.last is not None and now - state.faults.last < state.policy.hold_off:
+    if state.faults.since is not None and now - state.faults.since < state.policy.hold_off:
         found.append(Reason("hold-off", "its neard failed while validating; others go first", soft=True))
     return tuple(found)
 

@@ -17,7 +17,7 @@ def within_hold_off(state: NodeState, lease: Lease, at: float) -> bool:
 
     Then one more handover would be ping-pong: a poison block or a bad release fails everywhere.
     """
-    own = state.faults.last is not None and at - state.faults.last < state.policy.hold_off
+    own = state.faults.since is not None and at - state.faults.since < state.policy.hold_off
     before = lease.fault_takeover and at - lease.since < state.policy.hold_off
     return own or before
 
@@ -30,8 +30,14 @@ def after_failure(state: NodeState, why: str, at: float) -> NodeState:
     if may_sign(lease, state.policy.law, at) and within_hold_off(state, lease, at):
         retries = state.faults.retries + 1
         pause = min(2.0 ** (retries - 1) - 1, LONGEST_PAUSE)
-        return replace(state, faults=Faults(last=at, retries=retries, next_start=at + pause), giveup=None)
-    return let_go(replace(state, faults=Faults(last=at)), Giveup(why, fault=True))
+        return replace(state, faults=Faults(_window(state, at), retries, next_start=at + pause), giveup=None)
+    return let_go(replace(state, faults=Faults(since=at)), Giveup(why, fault=True))
+
+
+def _window(state: NodeState, at: float) -> float:
+    """When this node's hold-off began. Later failures do not begin it anew: a host that never gets well hands over again."""
+    since = state.faults.since
+    return since if since is not None and at - since < state.policy.hold_off else at
 
 
 def let_go(state: NodeState, giveup: Giveup) -> NodeState:
