@@ -297,7 +297,7 @@ def test_a_lock_that_is_not_ours_any_more_is_left_alone(tmp_path: Path, consul: 
     try:
         bench.start(fence_at=now() + 1.0, plan=plan)
         assert bench.hear()["kind"] == wire.EXITED
-        assert "not ours" in bench.hear()["outcome"]
+        assert "taken already" in bench.hear()["outcome"]
         entry = consul.client().kv_get(KEY)
         assert entry is not None
         assert entry.session == other["session"]

@@ -167,7 +167,7 @@ def test_a_stopped_supervisor_is_fenced_by_its_guard_and_demotes_itself_on_wakin
     told_since(
         holder, start, f"neard pid {pid} ended (killed by SIGKILL): the lease's deadline passed without a newer proof"
     )
-    told_since(holder, start, f"the guard of neard pid {pid} handed the lock back: released")
+    told_since(holder, start, f"the guard of neard pid {pid} released the lock")
     stage.healthy()
     assert (stage.holder().name, stage.term()) == (new.name, term + 1)
     assert stage.last_interval(holder).pid == pid
@@ -193,6 +193,7 @@ def test_a_supervisor_restarted_at_once_waits_for_the_guard_of_its_killed_life(s
     neard = node.find(Part.NEARD)
     node.freeze(Part.GUARD)
     node.kill_supervisor()
+    node.process.wait(BUSY)
     node.start()
     told_since(node, start, f"waiting: the guard of an earlier kuutamod on {node.plan.home} is still ending its neard")
     assert running(neard.pid)

@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ import pytest
 from integration.scenario import (
     BUSY,
     LAW,
+    POLICY,
     SHORT_HOLD_OFF,
     Stage,
     boottime,
@@ -31,11 +33,11 @@ from integration.scenario import (
     told_since,
     unmoved,
 )
-from kuutamo_localnet.fleet_node import Part
+from kuutamo_localnet.fleet_node import FleetNode, Part
 from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.reaper import read_process
 from kuutamo_localnet.wait import eventually
-from kuutamod.neard.procfs import lock_holder
+from kuutamod.neard.procfs import lock_holder, running
 
 pytestmark = pytest.mark.integration
 HANG = 3.0
@@ -88,12 +90,13 @@ def stage(network: Stage) -> Iterator[Stage]:
 
 
 def test_a_neard_that_does_not_die_is_never_released_and_the_standby_waits_for_the_guard_time(stage: Stage) -> None:
-    holder = rested(stage)
+    holder = signing(stage)
     (standby,) = stage.fleet.standbys(holder)
     pid, start, term, there = holder.pid(Part.NEARD), mark(holder), stage.term(), mark(standby)
     with Undying(pid) as neard:
         at = boottime()
-        holder.behaviour(hang=True)
+        # Only a process that really gets the SIGKILL stops signing here.
+        holder.behaviour(hang=True, hang_signs=True)
         told_since(holder, start, f"cannot fence: neard pid {pid} does not die after SIGKILL", deadline=HANG + BUSY)
         new, interval = stage.taken_over(holder, HANG + LAW.kill_budget + steal_bound())
         assert new is standby
@@ -114,7 +117,7 @@ def test_a_neard_that_does_not_die_is_never_released_and_the_standby_waits_for_t
         assert "released the lock" not in said
         assert f"neard pid {pid} ended" not in said
         assert "starting neard" not in said
-        holder.behaviour(hang=False)
+        holder.behaviour(hang=False, hang_signs=False)
         neard.let_go()
     told_since(holder, start, f"neard pid {pid} ended (killed by SIGKILL)")
     stage.healthy()
@@ -124,12 +127,13 @@ def test_a_neard_that_does_not_die_is_never_released_and_the_standby_waits_for_t
 
 
 def test_a_restarted_supervisor_waits_as_long_as_an_earlier_neard_does_not_die(stage: Stage) -> None:
-    holder = rested(stage)
+    holder = signing(stage)
     (standby,) = stage.fleet.standbys(holder)
     pid, start, there = holder.pid(Part.NEARD), mark(holder), mark(standby)
     with Undying(pid):
         at = boottime()
         holder.kill_supervisor()
+        holder.process.wait(BUSY)
         holder.start()
         told_since(holder, start, "waiting: the guard of an earlier kuutamod", "is still ending its neard")
         new, interval = stage.taken_over(holder, steal_bound())
@@ -143,11 +147,44 @@ def test_a_restarted_supervisor_waits_as_long_as_an_earlier_neard_does_not_die(s
     only_the_undead(stage, pid, interval.loaded_at)
 
 
+def test_a_neard_of_which_one_thread_does_not_die_is_not_dead_though_its_guard_is(stage: Stage) -> None:
+    holder = signing(stage)
+    (standby,) = stage.fleet.standbys(holder)
+    pid, start, term, there = holder.pid(Part.NEARD), mark(holder), stage.term(), mark(standby)
+    thread = next(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir() if entry.name != str(pid))
+    with Undying(thread):
+        at = boottime()
+        holder.kill_guard()
+        eventually(lambda: not running(pid), LAW.kill_budget + BUSY, "to /proc the process is a zombie")
+        told_since(holder, start, f"cannot fence: neard pid {pid} does not die after SIGKILL")
+        _, interval = stage.taken_over(holder, POLICY.guard_patience + LAW.kill_budget + steal_bound())
+        assert interval.loaded_at - at <= POLICY.guard_patience + LAW.kill_budget + steal_bound()
+        told_since(
+            standby, there, f"taking the lock for term {term + 1}: its holder has not proved itself for the guard time"
+        )
+        assert "released the lock" not in holder.log_text()[start:]
+    told_since(holder, start, f"neard pid {pid} was killed because its guard died")
+    stage.healthy()
+    assert stage.holder() is standby
+    only_the_undead(stage, pid, interval.loaded_at)
+
+
+def signing(stage: Stage) -> FleetNode:
+    """The holder of a rested fleet, once its neard has signed."""
+    holder = rested(stage)
+    pid = holder.pid(Part.NEARD)
+    eventually(lambda: signatures(stage, pid), BUSY, f"{holder.name} has signed")
+    return holder
+
+
+def signatures(stage: Stage, pid: int) -> list[float]:
+    """When a process has signed (boottime seconds)."""
+    return [record.boottime for record in stage.fleet.referee.signatures(stage.account) if record.pid == pid]
+
+
 def only_the_undead(stage: Stage, pid: int, taken_at: float) -> None:
     """Nothing was signed twice; the one overlap is with the process that had SIGKILL pending and could not run any more."""
     verdict = stage.fleet.referee.verdict(stage.account)
     assert verdict.heights_signed_twice == ()
     assert {overlap.first.pid for overlap in verdict.overlaps if overlap.second.loaded_at == taken_at} <= {pid}
-    signed = [record.boottime for record in stage.fleet.referee.signatures(stage.account) if record.pid == pid]
-    assert signed
-    assert max(signed) < taken_at
+    assert max(signatures(stage, pid)) < taken_at

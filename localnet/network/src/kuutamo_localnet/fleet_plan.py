@@ -139,7 +139,7 @@ def make_node(name: str, directory: Path, spec: FleetSpec, site: NodeSite, *, le
     )
     plan.home.mkdir(parents=True, exist_ok=True)
     generate_node_key(plan.voter_node_key)
-    generate_node_key(plan.home / "node_key.json")
+    (plan.home / "node_key.json").symlink_to(plan.voter_node_key)
     write_object(plan.home / "config.json", _config(plan, spec))
     write_object(plan.home / "genesis.json", _genesis(ledger))
     set_behaviour(plan.home, ledger=str(ledger.path))

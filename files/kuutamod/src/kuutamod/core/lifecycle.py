@@ -173,6 +173,8 @@ def _waiting(state: NodeState, soft: str) -> str:
     if watch is None or watch.view.record is None:
         return f"standby: the lock's value is missing or unreadable; waiting the guard time{suffix}"
     holder, term = watch.view.record.node_id, watch.view.record.term
+    if watch.view.session is not None and holder == state.identity.node_id:
+        return f"standby: Consul still books the lock of term {term} on this node's ended lease{suffix}"
     if watch.view.session is not None:
         return f"standby: {holder} holds the lock in term {term}{suffix}"
     if watch.view.released:

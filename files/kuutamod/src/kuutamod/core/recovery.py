@@ -35,7 +35,7 @@ def after_failure(state: NodeState, why: str, at: float) -> NodeState:
 
 
 def _window(state: NodeState, at: float) -> float:
-    """When this node's hold-off began. Later failures do not begin it anew: a host that never gets well hands over again."""
+    """When this node's hold-off began. Later failures don't begin it anew: a host that never gets well hands over again."""
     since = state.faults.since
     return since if since is not None and at - since < state.policy.hold_off else at
 

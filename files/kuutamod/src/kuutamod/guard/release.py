@@ -21,6 +21,8 @@ from typing import Any
 
 PATIENCE = 10.0
 """Seconds the guard tries; after that the others take the lock by the guard time."""
+RELEASED = "released the lock"
+NOT_OURS = "found the lock released or taken already"
 PAUSE = 0.2
 """Seconds between two rounds over the URLs."""
 
@@ -65,9 +67,9 @@ def release(access: ConsulAccess, plan: Mapping[str, str], clock: int = time.CLO
             status, said = _put(access, url, "/v1/txn", body)
             refused = status == http.HTTPStatus.CONFLICT and "ermission denied" not in said
             if status == http.HTTPStatus.OK or refused or "invalid session" in said:
-                return "released" if status == http.HTTPStatus.OK else f"not ours any more: {said}"
+                return RELEASED if status == http.HTTPStatus.OK else NOT_OURS
         time.sleep(PAUSE)
-    return f"given up after {PATIENCE:g} s: {said}"
+    return f"gave up releasing the lock after {PATIENCE:g} s, others wait for the guard time: {' '.join(said.split())}"
 
 
 def destroy_session(access: ConsulAccess, session: str, member: str) -> None:

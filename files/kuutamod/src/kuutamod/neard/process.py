@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -265,7 +266,7 @@ class NeardProcess:
             handing_back = message["cause"] in (Cause.FENCE.name, Cause.ORPHANED.name)
             self._proved(run, str(message["why"]), float(message["at"]), handing_back)
         elif kind == wire.RELEASED:
-            self._say(f"the guard of neard pid {run.pid} handed the lock back: {message['outcome']}")
+            self._say(f"the guard of neard pid {run.pid} {message['outcome']}")
 
     def _started(self, run: _Run, message: wire.Message) -> None:
         pid = int(message["pid"])
@@ -321,7 +322,7 @@ class NeardProcess:
             if run.pid is not None:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(run.pid, os.WNOHANG)  # noqa: ASYNC222  it does not wait
-            if not left and run.guard.poll() is not None:
+            if not left and run.guard.poll() is not None and _has_ended(run.pidfd):
                 break
             for pid in left:
                 procfs.end_process(pid, start_time(pid))
@@ -355,6 +356,15 @@ class NeardProcess:
         task = asyncio.get_running_loop().create_task(work)
         run.tasks.add(task)
         task.add_done_callback(run.tasks.discard)
+
+
+def _has_ended(pidfd: int | None) -> bool:
+    """Has its last thread ended? In /proc a process is a zombie as soon as its first one has, whatever the others do."""
+    if pidfd is None:
+        return True
+    ready = select.poll()
+    ready.register(pidfd, select.POLLIN)
+    return bool(ready.poll(0))
 
 
 def _resolve(future: asyncio.Future[wire.Message], message: wire.Message) -> None:
