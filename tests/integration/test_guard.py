@@ -57,6 +57,7 @@ class Bench:
     def __init__(self, home: Path, urls: list[str]) -> None:
         self.home = home
         self.urls = urls
+        self.cgroup = "off"
         self.end, theirs = wire.pair()
         self.end.settimeout(20)
         with theirs:
@@ -86,7 +87,7 @@ class Bench:
             fence_at=fence_at,
             plan=plan,
             consul={"urls": self.urls, "deadline": 1.0},
-            cgroup="off",
+            cgroup=self.cgroup,
         )
         message = self.hear()
         self.pid = int(message.get("pid", 0))
@@ -303,3 +304,24 @@ def test_a_lock_that_is_not_ours_any_more_is_left_alone(tmp_path: Path, consul: 
         assert entry.session == other["session"]
     finally:
         bench.close()
+
+
+def cgroup_of(pid: int) -> Path:
+    """Where a process is in the cgroup v2 hierarchy."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return Path(next(line[3:] for line in lines if line.startswith("0::")))
+
+
+def test_the_child_gets_a_cgroup_of_its_own_where_the_guard_may_make_one(bench: Bench) -> None:
+    bench.cgroup = "on"
+    bench.start()
+    own, childs = cgroup_of(bench.guard.pid), cgroup_of(bench.pid)
+    if own == childs:
+        pytest.skip("this user may not make a cgroup v2 here; the process group is what there is")
+    assert childs.parent == own
+    assert childs.name == f"neard-{bench.guard.pid}"
+    wire.send(bench.end, wire.KILL, why="enough")
+    assert "SIGKILL" in bench.hear()["why"]
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    mount = next(Path(fields[1]) for fields in mounts if fields[2] == "cgroup2")
+    assert not (mount / childs.relative_to("/")).exists()

@@ -82,3 +82,10 @@ def test_the_core_reads_no_clock_socket_or_file() -> None:
     effects = {"time", "socket", "os", "asyncio", "threading", "subprocess", "random", "pathlib", "io", "uuid"}
     for path in (ROOT / "core").glob("*.py"):
         assert not {name.split(".")[0] for name in imports(path)} & effects, path
+
+
+def test_only_the_log_reads_the_wall_clock() -> None:
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        wall = "time.time(" in text or "datetime" in text or "CLOCK_REALTIME" in text or "time.time" in text
+        assert not wall or part(path) == "log", path
