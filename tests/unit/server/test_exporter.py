@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import re
@@ -299,7 +300,8 @@ def test_stop_frees_the_port_and_hangs_up(bench: Bench) -> None:
         client.sendall(b"GET /hea")
         eventually(lambda: threads("exporter-client"), 30, "the connection is served")
         exporter.stop()
-        assert client.recv(1000) == b""
+        with contextlib.suppress(ConnectionResetError):  # how a close shows when something was left unread
+            assert client.recv(1000) == b""
     eventually(lambda: occupied(bench.port), 30, "the port is free").close()
 
 

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests start from."""
+
+from __future__ import annotations
+
+import signal
+
+# A runner started with nohup hands an ignored SIGHUP down to every program under test, and the tests that close terminals
+# or send SIGHUP would test nothing.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
