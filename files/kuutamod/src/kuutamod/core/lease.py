@@ -35,7 +35,9 @@ Source: the shape of a lease with steal; measured on Consul 1.8.7 (docs/safety.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from kuutamod.core.change import replace
 
 LEADER_LOSS = 4.0
 """Seconds without a Consul leader that a holder must survive (raft_multiplier 1: 2.5 to 4.1 s measured)."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, LeaseLaw
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
 
@@ -229,7 +230,7 @@ class Home(enum.Enum):
     BUSY = "in use"
 
 
-class Slot(enum.Enum):
+class Slot(enum.IntEnum):
     """One action at a time runs in each slot."""
 
     HOME = enum.auto()
@@ -284,7 +285,7 @@ class NodeState:
     session_fault: str | None = None
     member_fault: str | None = None
     member_published: float | None = None
-    member_text: str = ""
+    member_said: MemberRecord | None = None
     take_refused: float | None = None
     promotion_failed: bool = False
     stop_requested: str | None = None

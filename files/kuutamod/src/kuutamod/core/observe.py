@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from kuutamod.core import events as ev
+from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, lose, may_sign, prove
 from kuutamod.core.model import Child, Ghost, Giveup, Home, LockView, NodeState, Peer, Role, Session, Slot, Status
 from kuutamod.core.recovery import after_failure, let_go
@@ -193,7 +193,7 @@ def _session_gone(state: NodeState, event: ev.SessionGone) -> NodeState:
     if state.ghost is not None and state.ghost.session == event.session:
         state = replace(state, ghost=None)
     if state.session is not None and state.session.id == event.session:
-        state = replace(state, session=None, member_text="", member_published=None)
+        state = replace(state, session=None, member_said=None, member_published=None)
     return state
 
 
@@ -206,8 +206,7 @@ def _member_published(state: NodeState, event: ev.MemberPublished) -> NodeState:
     if state.session is None or state.session.id != event.session:
         return state
     session = replace(state.session, member=True)
-    text = replace(event.record, height=0).to_json()
-    return replace(state, session=session, member_text=text, member_published=event.at)
+    return replace(state, session=session, member_said=replace(event.record, height=0), member_published=event.at)
 
 
 def _member_refused(state: NodeState, event: ev.MemberRefused) -> NodeState:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kuutamod.core import actions as ac
+from kuutamod.core.change import replace
 from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried, spend
 from kuutamod.core.recovery import let_go
 

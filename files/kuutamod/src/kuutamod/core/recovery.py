@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, may_sign
 from kuutamod.core.model import Faults, Ghost, Giveup, NodeState, spend
 

@@ -6,9 +6,10 @@ A contender trusts only what it saw itself: the ModifyIndex, and when *it* first
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kuutamod.core.actions import TakeKind
+from kuutamod.core.change import replace
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import LockView, Watch
 

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kuutamod.core import actions as ac
 from kuutamod.core import records
+from kuutamod.core.change import replace
 from kuutamod.core.lease import may_sign
 from kuutamod.core.model import Home, Slot, last_tried
 from kuutamod.core.plan import Plan
@@ -74,8 +73,7 @@ def keep_registered(plan: Plan) -> None:
 def _publish(plan: Plan, session: str, now: float) -> None:
     state = plan.state
     record = records.member(state, now)
-    essence = replace(record, height=0).to_json()
-    changed = essence != state.member_text
+    changed = replace(record, height=0) != state.member_said
     interval = state.policy.member_interval
     published = state.member_published if state.member_published is not None else float("-inf")
     retry = RETRY if state.member_fault is not None else 0.0
