@@ -7,10 +7,10 @@ import dataclasses
 import inspect
 
 import pytest
-from unit.core.rig import Rig
 
 from kuutamod.core import actions, events, lease, model, protocol, readiness, takeover
 from kuutamod.core.change import replace
+from unit.core.rig import Rig
 
 RECORDS = sorted(
     {
