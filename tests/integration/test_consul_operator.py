@@ -42,7 +42,8 @@ def test_lock_key_deleted(stage: Stage) -> None:
     holder = stage.healthy()
     term, since, client = stage.term(), mark(holder), stage.client()
     client.kv_delete(lock_key(stage.account))
-    taken_away(stage, holder, since, term, boottime(), "its key is missing and has stayed so for the guard time")
+    taken_away(stage, holder, since, term, boottime(), "it is free without the marker")
+    assert any("writing it anew, held by nobody" in node.log_text() for node in stage.fleet.standbys(holder))
 
 
 def test_session_destroyed(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from kuutamod.consul.adapter import ConsulAction, ConsulAdapter
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.core import events as ev
 from kuutamod.core.actions import (
+    CreateKey,
     CreateSession,
     Heartbeat,
     Publish,
@@ -83,6 +84,11 @@ class Node:
         assert event.sent <= event.at
         return event
 
+    def create(self) -> ev.KeyCreated:
+        event = self.do(CreateKey(self.record()))
+        assert isinstance(event, ev.KeyCreated)
+        return event
+
     def beat(self, session: str, **fields: object) -> ev.HeartbeatAnswered:
         event = self.do(Heartbeat(session, self.record(**fields)))
         assert isinstance(event, ev.HeartbeatAnswered)
@@ -98,9 +104,10 @@ class Node:
 
 
 def holder(node: Node) -> str:
-    """Let the node take the missing lock; its session."""
+    """Let the node write the missing key and take the lock; its session."""
     session = node.session()
-    assert node.take(session, TakeKind.MISSING).outcome is ev.Outcome.APPLIED
+    assert node.create().outcome is ev.Outcome.APPLIED
+    assert node.take(session, TakeKind.FREE).outcome is ev.Outcome.APPLIED
     return session
 
 

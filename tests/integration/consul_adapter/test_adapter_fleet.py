@@ -62,7 +62,8 @@ def test_an_ended_session_is_gone_and_its_lock_delayed(server: ConsulServer, acc
 def test_an_ended_session_without_delay_is_a_lost_lock(server: ConsulServer, account: str) -> None:
     node = Node(settings_of(server), account)
     session = server.client().session_create("n1", TTL="10s", LockDelay="0s", Checks=[])
-    assert node.take(session, TakeKind.MISSING).outcome is ev.Outcome.APPLIED
+    assert node.create().outcome is ev.Outcome.APPLIED
+    assert node.take(session, TakeKind.FREE).outcome is ev.Outcome.APPLIED
     server.client().session_destroy(session)
     assert node.beat(session).outcome is ev.Outcome.REFUSED
 

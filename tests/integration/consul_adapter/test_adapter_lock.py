@@ -26,11 +26,15 @@ pytestmark = [
 ]
 
 
-def test_take_a_missing_lock_beat_release_and_take_it_free(server: ConsulServer, account: str) -> None:
+def test_create_the_key_take_the_lock_beat_release_and_take_it_free(server: ConsulServer, account: str) -> None:
     one, two = Node(settings_of(server), account), Node(settings_of(server), account, "n2")
     first, second = one.session(), two.session()
     assert one.view() == LockView(0)
-    assert one.take(first, TakeKind.MISSING).outcome is ev.Outcome.APPLIED
+    assert one.create().outcome is ev.Outcome.APPLIED
+    assert one.view().session is None
+    assert not one.view().released
+    assert two.create().outcome is ev.Outcome.REFUSED
+    assert one.take(first, TakeKind.FREE).outcome is ev.Outcome.APPLIED
     before = one.view()
     assert before.session == first
 
@@ -85,7 +89,6 @@ def test_takes_that_do_not_fit_change_nothing(server: ConsulServer, account: str
     first, second = holder(one), two.session()
     held = entry_of(server, lock_key(account))
     for kind, view, why in (
-        (TakeKind.MISSING, LockView(0), "the key exists"),
         (TakeKind.FREE, two.view(), "another session holds the key"),
         (TakeKind.STEAL, LockView(1, first), "index has moved"),
     ):
@@ -98,13 +101,15 @@ def test_takes_that_do_not_fit_change_nothing(server: ConsulServer, account: str
     assert entry_of(server, lock_key(account)) == held
 
 
-def test_only_one_of_two_gets_a_missing_lock(server: ConsulServer, account: str) -> None:
+def test_only_one_of_many_gets_a_free_lock(server: ConsulServer, account: str) -> None:
     nodes = [Node(settings_of(server), account, f"n{number}") for number in range(4)]
     sessions = [node.session() for node in nodes]
+    assert nodes[0].create().outcome is ev.Outcome.APPLIED
+    seen = nodes[0].view()
 
     async def all_at_once() -> list[ev.Event]:
         takes = [
-            node.adapter.execute(Take(session, LockView(0), TakeKind.MISSING, node.record()))
+            node.adapter.execute(Take(session, seen, TakeKind.FREE, node.record()))
             for node, session in zip(nodes, sessions, strict=True)
         ]
         return list(await asyncio.gather(*takes))

@@ -21,7 +21,6 @@ from kuutamod.core.actions import (
     RenewSession,
     TakeKind,
 )
-from kuutamod.core.model import LockView
 
 pytestmark = [
     pytest.mark.integration,
@@ -33,17 +32,20 @@ pytestmark = [
 def test_a_frozen_server_costs_one_deadline_and_the_next_url_is_used(server: ConsulServer, account: str) -> None:
     with ConsulServer() as frozen:
         node = Node(ConsulSettings(urls=(frozen.url, server.url)), account)
-        session = Node(settings_of(server), account).session()
+        other = Node(settings_of(server), account)
+        session = other.session()
+        assert other.create().outcome is ev.Outcome.APPLIED
+        seen = other.view()
         assert isinstance(node.do(ReadLock()), ev.LockSeen)
         frozen.freeze()
         try:
             begun = time.monotonic()
-            event = node.take(session, TakeKind.MISSING, LockView(0))
+            event = node.take(session, TakeKind.FREE, seen)
             took = time.monotonic() - begun
             assert event.outcome is ev.Outcome.UNKNOWN
             assert frozen.url in event.why
             assert LAW.request_deadline * 0.5 < took < 6.5, "Consul itself would have answered after 7 s at the earliest"
-            assert node.take(session, TakeKind.MISSING, LockView(0)).outcome is ev.Outcome.APPLIED
+            assert node.take(session, TakeKind.FREE, seen).outcome is ev.Outcome.APPLIED
         finally:
             frozen.thaw()
 

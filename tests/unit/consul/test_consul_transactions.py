@@ -31,14 +31,18 @@ def test_heartbeat_checks_before_it_writes() -> None:
     [
         (TakeKind.FREE, ["check-index", "lock"]),
         (TakeKind.STEAL, ["check-index", "delete", "lock"]),
-        (TakeKind.MISSING, ["check-not-exists", "lock"]),
     ],
 )
 def test_take_is_guarded_by_what_was_seen(kind: TakeKind, expected: list[str]) -> None:
     operations = transactions.take(kind, KEY, SESSION, 42, VALUE)
     assert verbs(operations) == expected
-    if kind is not TakeKind.MISSING:
-        assert operations[0]["KV"]["Index"] == 42
+    assert operations[0]["KV"]["Index"] == 42
+
+
+def test_a_missing_key_is_created_without_a_lock_and_only_if_it_is_missing() -> None:
+    operations = transactions.create(KEY, VALUE)
+    assert verbs(operations) == ["check-not-exists", "set"]
+    assert base64.b64decode(str(operations[1]["KV"]["Value"])).decode() == VALUE
 
 
 def test_release_unlocks_only_what_is_ours_and_leaves_the_marker() -> None:

@@ -28,7 +28,7 @@ IDENTITY = Identity(
     voter_node_key="ed25519:voter",
     validator_node_key="ed25519:validatornode",
 )
-RELEASED = LockRecord("host-b", "b", 4, guard_time=9, released=True, last_height=90)
+RELEASED = LockRecord("host-b", "b", 4, guard_time=9, released=True, last_height=90, height_bound=92)
 
 
 class Rig:

@@ -135,19 +135,39 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     assert rig.take(ac.Take).record.term == 10
 
 
+def test_a_missing_key_is_never_taken_it_is_written_anew_first() -> None:
+    """It may have been created, held and deleted between two looks at it, and the holder may sign still."""
+    rig = Rig()
+    rig.registered()
+    start = rig.now
+    while rig.now < start + 12:
+        rig.lock(LockView(0))
+        rig.run(0.25)
+    assert not rig.has(ac.Take)
+    created = rig.take(ac.CreateKey).record
+    assert (created.released, created.guard_time) == (False, 9.0)
+    rig.tell(ev.KeyCreated(ev.Outcome.REFUSED, rig.now))
+    assert "looking again" not in rig.why
+    assert "its key" in rig.why or "key is missing" in rig.why
+
+
 def test_a_missing_key_is_taken_after_the_guard_time_with_a_term_above_every_member() -> None:
     rig = Rig()
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", term_seen=17), None, 3)
     rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.lock(LockView(0))
+    created = rig.take(ac.CreateKey).record
+    assert created.term == 17
+    rig.tell(ev.KeyCreated(ev.Outcome.APPLIED, rig.now))
     start = rig.now
     while rig.now < start + 8.9:
-        rig.lock(LockView(0))
+        rig.lock(LockView(4, None, created))
         assert not rig.has(ac.Take)
         rig.run(0.25)
     rig.run(0.5)
     take = rig.take(ac.Take)
-    assert (take.kind, take.record.term) == (ac.TakeKind.MISSING, 18)
+    assert (take.kind, take.record.term) == (ac.TakeKind.FREE, 18)
 
 
 def test_the_chain_must_have_passed_the_previous_holders_last_height() -> None:

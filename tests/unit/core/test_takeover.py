@@ -26,6 +26,12 @@ def seen(view: LockView, *times: float) -> Watch:
     return watch
 
 
+def at(watch: Watch) -> float:
+    chance = opening(watch, LAW)
+    assert chance is not None
+    return chance.at
+
+
 @pytest.mark.parametrize(
     ("view", "kind", "wait"),
     [
@@ -35,19 +41,21 @@ def seen(view: LockView, *times: float) -> Watch:
         (LockView(5, "s", MARKED), TakeKind.STEAL, 9.0),
         (LockView(5, "s", None), TakeKind.STEAL, 9.0),
         (LockView(5, None, None), TakeKind.FREE, 9.0),
-        (LockView(0), TakeKind.MISSING, 9.0),
         (LockView(5, "s", LockRecord("h", "a", 3, guard_time=20)), TakeKind.STEAL, 20.0),
     ],
 )
 def test_opening(view: LockView, kind: TakeKind, wait: float) -> None:
     chance = opening(seen(view, 100.0, 101.0), LAW)
+    assert chance is not None
     assert (chance.kind, chance.at) == (kind, 100.0 + wait)
 
 
 def test_a_larger_guard_time_is_remembered_when_the_value_is_gone() -> None:
     watch = seen(LockView(5, "s", LockRecord("h", "a", 3, guard_time=30)), 100.0)
     watch = watch_lock(watch, LockView(0), 101.0, LAW)
-    assert opening(watch, LAW).at == 131.0
+    assert opening(watch, LAW) is None
+    watch = watch_lock(watch, LockView(9), 102.0, LAW)
+    assert at(watch) == 132.0
 
 
 def test_every_change_starts_the_count_anew_even_to_a_lower_index() -> None:
@@ -60,9 +68,9 @@ def test_every_change_starts_the_count_anew_even_to_a_lower_index() -> None:
 def test_a_marker_that_a_restored_snapshot_brought_back_is_not_trusted() -> None:
     watch = seen(LockView(90, "s", HELD), 100.0)
     watch = watch_lock(watch, LockView(5, None, MARKED), 101.0, LAW)
-    assert opening(watch, LAW).at == 110.0
+    assert at(watch) == 110.0
     watch = watch_lock(watch, LockView(91, None, MARKED), 102.0, LAW)
-    assert opening(watch, LAW).at == 102.0
+    assert at(watch) == 102.0
 
 
 def test_blindness_starts_the_count_anew() -> None:

@@ -45,6 +45,7 @@ _CONSUL = (
     ac.ReadLock,
     ac.Heartbeat,
     ac.Take,
+    ac.CreateKey,
     ac.Release,
 )
 
@@ -221,6 +222,8 @@ class Supervisor:
                 self._log.info(f"another node was faster, or the lock has moved: {event.why}", **self._fields())
             case ev.TakeAnswered(outcome=ev.Outcome.UNKNOWN):
                 why = f"taking the lock has an unknown outcome, reading it again: {event.why}"
+            case ev.KeyCreated(outcome=ev.Outcome.APPLIED):
+                why = "the lock's key was missing: wrote it anew, held by nobody"
             case ev.ReleaseAnswered(outcome=ev.Outcome.APPLIED):
                 reason = before.ghost.reason if before.ghost else ""
                 self._log.info(f"released the lock: {reason}", **self._fields())

@@ -22,6 +22,7 @@ from kuutamod.consul.watch import DEADLINE as WATCH_DEADLINE
 from kuutamod.consul.watch import watch
 from kuutamod.core import events as ev
 from kuutamod.core.actions import (
+    CreateKey,
     CreateSession,
     DestroySession,
     Heartbeat,
@@ -37,7 +38,9 @@ from kuutamod.core.protocol import lock_key
 
 T = TypeVar("T")
 
-ConsulAction = CreateSession | RenewSession | DestroySession | Publish | ReadFleet | ReadLock | Heartbeat | Take | Release
+ConsulAction = (
+    CreateSession | RenewSession | DestroySession | Publish | ReadFleet | ReadLock | Heartbeat | Take | CreateKey | Release
+)
 
 
 def _unobserved(_operation: str, _outcome: str, _seconds: float) -> None:
@@ -80,6 +83,8 @@ class ConsulAdapter:
                 return await self._beat(action)
             case Take():
                 return await self._take(action)
+            case CreateKey():
+                return await self._create_key(action)
             case Release():
                 return await self._release(action)
             case ReadLock():
@@ -138,6 +143,15 @@ class ConsulAdapter:
         except ConsulError as error:
             outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
         return ev.TakeAnswered(action.session, outcome, action.record, action.fault_takeover, sent, self._clock.now(), why)
+
+    async def _create_key(self, action: CreateKey) -> ev.KeyCreated:
+        operations = transactions.create(self._key, action.record.to_json())
+        outcome, why = ev.Outcome.APPLIED, ""
+        try:
+            await self._transact(self._lock, "create-key", operations)
+        except ConsulError as error:
+            outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
+        return ev.KeyCreated(outcome, self._clock.now(), why)
 
     async def _release(self, action: Release) -> ev.ReleaseAnswered:
         operations = transactions.release(self._key, action.session, action.record.to_json())

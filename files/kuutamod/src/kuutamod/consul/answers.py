@@ -78,7 +78,7 @@ def _holder_after(operations: Sequence[Operation]) -> object:
     first, last = operations[0]["KV"], operations[-1]["KV"]
     if last["Verb"] == "lock":
         return last["Session"]
-    return first["Session"] if last["Verb"] == "set" else None
+    return first.get("Session") if last["Verb"] == "set" else None
 
 
 def _does(result: dict[str, object], key: object, session: object) -> bool:

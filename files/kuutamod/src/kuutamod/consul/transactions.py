@@ -41,12 +41,15 @@ def heartbeat(key: str, session: str, value: str) -> list[Operation]:
 
 def take(kind: TakeKind, key: str, session: str, index: int, value: str) -> list[Operation]:
     """Lock ``key`` if it is still as it was seen at ``index``."""
-    if kind is TakeKind.MISSING:
-        return [_operation("check-not-exists", key), _lock(key, session, value)]
     unchanged = _operation("check-index", key, Index=index)
     if kind is TakeKind.FREE:
         return [unchanged, _lock(key, session, value)]
     return [unchanged, _operation("delete", key), _lock(key, session, value)]
+
+
+def create(key: str, value: str) -> list[Operation]:
+    """Write ``key``, held by nobody, if it does not exist."""
+    return [_operation("check-not-exists", key), _operation("set", key, Value=_encoded(value))]
 
 
 def release(key: str, session: str, value: str) -> list[Operation]:

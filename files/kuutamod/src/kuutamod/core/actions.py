@@ -22,10 +22,15 @@ class InspectHome:
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """What a guard writes when it must release the lock by itself."""
+    """What a guard writes when it must release the lock by itself.
+
+    It completes the record's bound of what was signed from ``head``, neard's head at ``head_at`` (boottime seconds).
+    """
 
     session: str
     record: LockRecord
+    head: int = 0
+    head_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,6 @@ class TakeKind(enum.Enum):
 
     FREE = "free"
     STEAL = "steal"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,14 @@ class Take:
     kind: TakeKind
     record: LockRecord
     fault_takeover: bool = False
+    slot = Slot.LOCK
+
+
+@dataclass(frozen=True)
+class CreateKey:
+    """Write the lock's missing key anew, held by nobody and without the marker, if it does not exist."""
+
+    record: LockRecord
     slot = Slot.LOCK
 
 
@@ -213,6 +225,7 @@ Action = (
     | ReadLock
     | Heartbeat
     | Take
+    | CreateKey
     | Release
     | RememberTerm
     | Exit

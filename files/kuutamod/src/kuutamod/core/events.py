@@ -218,6 +218,15 @@ class TakeAnswered:
 
 
 @dataclass(frozen=True)
+class KeyCreated:
+    """The missing key was written, or (REFUSED) exists already."""
+
+    outcome: Outcome
+    at: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class ReleaseAnswered:
     """REFUSED: the lock was not ours any more."""
 
@@ -264,6 +273,7 @@ Event = (
     | LockReadFailed
     | HeartbeatAnswered
     | TakeAnswered
+    | KeyCreated
     | ReleaseAnswered
     | TermRemembered
     | StopRequested

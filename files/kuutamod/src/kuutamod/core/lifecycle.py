@@ -9,9 +9,10 @@ from kuutamod.core.lease import fence_at
 from kuutamod.core.model import Child, Giveup, Home, NodeState, Peer, Promotion, Role, Slot, State, label
 from kuutamod.core.plan import Plan
 from kuutamod.core.promotion import promotion_of
-from kuutamod.core.readiness import behind, fresh_proof, ineligible, not_activated
+from kuutamod.core.readiness import Reason, behind, behind_chain, fresh_proof, not_activated
 from kuutamod.core.recovery import within_hold_off
 from kuutamod.core.takeover import opening, watching
+from kuutamod.core.upkeep import RETRY
 
 HOME_RETRY = 1.0
 """Seconds between two looks at a busy home."""
@@ -68,7 +69,7 @@ def _start(plan: Plan) -> str:
         if plan.due(Slot.HOME, HOME_RETRY if state.home is Home.BUSY else 0.0):
             plan.do(ac.InspectHome())
         return f"not starting neard: {state.home_why}" if state.home is Home.BUSY else "looking whether the home is free"
-    if state.lease is None or promotion_of(state)[0] is Promotion.HOT_SWAP:
+    if state.lease is None or not state.lease.settled or promotion_of(state)[0] is Promotion.HOT_SWAP:
         plan.do(ac.StartChild(state.serial + 1, Role.VOTER))
         return "starting neard as voter"
     if not fresh_proof(state, now):
@@ -81,7 +82,7 @@ def _plan(state: NodeState) -> ac.ReleasePlan | None:
     lease = state.lease
     if lease is None:
         return None
-    return ac.ReleasePlan(lease.session, records.guard_release(state, lease))
+    return ac.ReleasePlan(lease.session, records.guard_release(state, lease), state.head, state.head_at)
 
 
 def _ask_guard(plan: Plan, child: Child) -> None:
@@ -123,7 +124,7 @@ def _poll(plan: Plan, child: Child) -> str | None:
         return f"starting neard as {child.role.value}"
     promoting = state.lease is not None and not child.key_live
     record = state.watch.view.record if state.lease is None and state.watch is not None else None
-    waiting = record is not None and record.released and behind(state, record.last_height)
+    waiting = record is not None and record.released and behind(state, record.last_height, record.height_bound)
     quick = promoting or waiting or child.answered is None
     if plan.due(Slot.STATUS, 0.1 if quick else state.policy.status_interval):
         plan.do(ac.PollStatus(child.serial, state.policy.hang_timeout))
@@ -139,10 +140,10 @@ def _contend(plan: Plan) -> str:
     """Take the lock when it is open and this node is ready. The only place where a Take is decided."""
     state, now, law = plan.state, plan.now, plan.state.policy.law
     if Slot.LOCK in state.inflight and state.ghost is None:
-        return "taking the lock"
+        return "waiting for Consul's answer about the lock"
     if state.ghost is not None:
         return f"handing back the lock of term {state.ghost.term}: {state.ghost.reason}"
-    reasons = ineligible(state, now)
+    reasons = plan.reasons
     hard = [reason for reason in reasons if not reason.soft]
     name = label(state)
     if hard and name is not State.VOTING:
@@ -150,13 +151,16 @@ def _contend(plan: Plan) -> str:
     if hard or state.watch is None or state.session is None:
         return f"standby, not eligible: {'; '.join(r.text for r in hard)}"
     chance = opening(state.watch, law)
+    if chance is None:
+        return _create_key(plan)
     soft = [reason for reason in reasons if reason.soft]
     at = chance.at + (state.policy.patience if soft else 0.0)
     if not plan.after(at) or not watching(state.watch, law, now):
         return _waiting(state, soft[0].text if soft else "")
     before = state.watch.view.record
-    if before is not None and behind(state, before.last_height):
-        return f"standby: the chain has not passed height {before.last_height}, the last of {before.node_id}"
+    if before is not None and behind(state, before.last_height, before.height_bound):
+        passed = max(before.last_height, before.height_bound - 1)
+        return f"standby: the chain has not passed height {passed}, the last that {before.node_id} can have signed"
     if state.take_refused is not None:
         reread = state.watch.last_seen > state.take_refused
         if not reread or not plan.after(state.take_refused + TAKE_RETRY):
@@ -167,11 +171,20 @@ def _contend(plan: Plan) -> str:
     return f"taking the lock for term {record.term}: {chance.why}"
 
 
+def _create_key(plan: Plan) -> str:
+    state, law = plan.state, plan.state.policy.law
+    if state.watch is not None and watching(state.watch, law, plan.now) and plan.due(Slot.LOCK, RETRY):
+        plan.do(ac.CreateKey(records.missing(state)))
+    return "standby: the lock's key is missing; writing it anew, held by nobody, to count the guard time on it"
+
+
 def _waiting(state: NodeState, soft: str) -> str:
     watch = state.watch
     suffix = f" (would wait longer: {soft})" if soft else ""
     if watch is None or watch.view.record is None:
-        return f"standby: the lock's value is missing or unreadable; waiting the guard time{suffix}"
+        return f"standby: the lock's value is unreadable; waiting the guard time{suffix}"
+    if watch.view.record.phase == records.MISSING:
+        return f"standby: the lock's key was missing; waiting the guard time{suffix}"
     holder, term = watch.view.record.node_id, watch.view.record.term
     if watch.view.session is not None and holder == state.identity.node_id:
         return f"standby: Consul still books the lock of term {term} on this node's ended lease{suffix}"
@@ -191,6 +204,8 @@ def _promote(plan: Plan, child: Child) -> str:
     lease = state.lease
     assert lease is not None
     way, why = promotion_of(state)
+    if (unsettled := behind_chain(state)) is not None:
+        return _wait_for_chain(plan, child, unsettled)
     if way is Promotion.RESTART:
         plan.do(ac.StopChild(child.serial, min(state.policy.stop_grace, VOTER_GRACE), "restart as validator"))
         return f"promoting by restart: {why}"
@@ -205,6 +220,18 @@ def _promote(plan: Plan, child: Child) -> str:
     assert release is not None
     plan.do(ac.PlaceKey(child.serial, fence_at(lease, state.policy.law), release))
     return f"placing the key: {why}"
+
+
+def _wait_for_chain(plan: Plan, child: Child, why: Reason) -> str:
+    """No key before the chain has moved on; where it stands still everywhere, nobody else would do better."""
+    state = plan.state
+    height = child.status.height if child.status is not None else 0
+    if plan.after(child.head_changed + state.policy.freeze_timeout):
+        fresher = fresher_peer(state, height, plan.now)
+        if fresher is not None:
+            fault = Giveup(f"{why.text}, while {fresher.record.node_id} is ahead", fault=True)
+            plan.do(ac.KillChild(child.serial, fault.reason, fault))
+    return f"promoting, not yet: {why.text}"
 
 
 def _check_key(plan: Plan, child: Child) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from kuutamod.core import actions as ac
 from kuutamod.core.change import replace
 from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried, spend
+from kuutamod.core.readiness import Reason, ineligible
 from kuutamod.core.recovery import let_go
 
 IDLE_WAKE = 1.0
@@ -21,6 +22,14 @@ class Plan:
         self.actions: list[ac.Action] = []
         self.wake_at = now + IDLE_WAKE
         self._taken: set[Slot] = set()
+        self._reasons: tuple[Reason, ...] | None = None
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why this node may not take the lock; looked at once per decision."""
+        if self._reasons is None:
+            self._reasons = ineligible(self.state, self.now)
+        return self._reasons
 
     def free(self, slot: Slot) -> bool:
         """May an action be begun in this slot?"""
@@ -62,7 +71,8 @@ def begin(state: NodeState, action: ac.Action, now: float) -> NodeState:
             child = Child(action.serial, action.role, keyed=action.role is Role.VALIDATOR, started=now)
             if action.fence_at is not None:
                 child = replace(child, guard_fence=action.fence_at)
-            return replace(state, child=child, serial=action.serial, starts=state.starts + 1)
+            state = replace(state, child=child, serial=action.serial, starts=state.starts + 1, head=0, head_at=0.0)
+            return _keyed(state) if child.keyed else state
         case ac.Heartbeat() if state.lease is not None:
             return replace(state, lease=replace(state.lease, counter=action.record.heartbeat))
         case ac.Release() if state.ghost is not None:
@@ -83,6 +93,7 @@ def _begin_with_child(
         return state
     match action:
         case ac.PlaceKey():
+            state = _keyed(state)
             asked = child.key_asked if child.key_asked is not None else now
             child = replace(child, keyed=True, key_asked=asked, key_reload=now, guard_fence=action.fence_at)
         case ac.ExtendGuard():
@@ -97,3 +108,7 @@ def _begin_with_child(
             child = replace(child, killed=action.why, killed_at=now)
     giveup = action.giveup if isinstance(action, ac.StopChild | ac.KillChild) else None
     return replace(state, child=child, giveup=state.giveup or giveup)
+
+
+def _keyed(state: NodeState) -> NodeState:
+    return replace(state, lease=replace(state.lease, keyed=True)) if state.lease is not None else state

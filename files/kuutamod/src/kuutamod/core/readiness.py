@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kuutamod.core.heights import BLOCKS_TO_WAIT
 from kuutamod.core.model import Child, NodeState
 
 ANSWER_AGE = 2.0
@@ -76,12 +77,31 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
     return found
 
 
-def behind(state: NodeState, floor: int) -> bool:
-    """The height rule: nothing is signed at or below ``floor``, the last height that the previous holder recorded."""
-    if state.fleet is not None and state.fleet.confirmed_height == floor:
+def confirmed(state: NodeState, floor: int) -> bool:
+    """Has an operator said that the chain need not pass the previous holder's last height?"""
+    return state.fleet is not None and state.fleet.confirmed_height == floor
+
+
+def behind(state: NodeState, floor: int, bound: int) -> bool:
+    """Is this node's head where the last holder's may have been? ``floor``: its last known, ``bound``: see ``heights``."""
+    if confirmed(state, floor):
         return False
     child = state.child
-    return floor > 0 and (child is None or child.status is None or child.status.height <= floor)
+    height = child.status.height if child is not None and child.status is not None else 0
+    return (floor > 0 and height <= floor) or height < bound
+
+
+def behind_chain(state: NodeState) -> Reason | None:
+    """Why the holder may not get the key yet: the chain must have moved past what the previous one can have signed."""
+    lease, child = state.lease, state.child
+    if lease is None or child is None or child.status is None or lease.settled:
+        return None
+    waiting = max(lease.floor, lease.bound - 1)
+    if behind(state, lease.floor, lease.bound):
+        return Reason(
+            "behind", f"the chain has not passed height {waiting}, the last that the previous holder can have signed"
+        )
+    return Reason("behind", f"the chain has not moved on by {BLOCKS_TO_WAIT} blocks since the takeover")
 
 
 def not_activated(state: NodeState, now: float) -> Reason | None:
@@ -96,8 +116,6 @@ def not_activated(state: NodeState, now: float) -> Reason | None:
         return Reason("stranger", child.stranger)
     if now - child.answered > ANSWER_AGE:
         return Reason("silent", "neard has stopped answering")
-    if behind(state, lease.floor):
-        return Reason("behind", f"the chain has not passed height {lease.floor}, the last of the previous holder")
     if not fresh_proof(state, now):
         return Reason("proof", "a fresh proof of holding the lock is needed")
     return None

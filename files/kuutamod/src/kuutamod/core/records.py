@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from kuutamod.core.heights import signed_bound
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Ghost, NodeState, label, phase
 from kuutamod.core.protocol import LockRecord, MemberRecord
-from kuutamod.core.readiness import ineligible
+from kuutamod.core.readiness import Reason
+
+MISSING = "missing"
+"""The phase of a value that no holder wrote."""
 
 
 def _record(state: NodeState, term: int, height: int) -> dict[str, object]:
@@ -30,11 +34,21 @@ def next_term(state: NodeState) -> int:
     return max(seen) + 1
 
 
+def missing(state: NodeState) -> LockRecord:
+    """The value of a key that was missing: held by nobody, without the marker, with what this node knows of the past."""
+    law = state.policy.law
+    guard = max(law.guard_time, state.watch.largest_guard if state.watch is not None else 0.0)
+    record = {**_record(state, next_term(state) - 1, 0), "guard_time": guard}
+    return LockRecord(**record, phase=MISSING, reason="the key was missing")  # type: ignore[arg-type]
+
+
 def take(state: NodeState) -> LockRecord:
     """The value with which this node takes the lock; it carries the previous holder's last height on."""
     before = state.watch.view.record if state.watch is not None else None
     floor = before.last_height if before is not None else 0
-    return LockRecord(**_record(state, next_term(state), floor), phase="promoting")  # type: ignore[arg-type]
+    bound = before.height_bound if before is not None and before.released else 0
+    record = _record(state, next_term(state), floor)
+    return LockRecord(**record, height_bound=bound, phase="promoting")  # type: ignore[arg-type]
 
 
 def last_height(state: NodeState, lease: Lease) -> int:
@@ -51,8 +65,15 @@ def heartbeat(state: NodeState, lease: Lease) -> LockRecord:
     )
 
 
+def release_bound(state: NodeState, lease: Lease, died: float) -> int:
+    """No height above this was signed in this lease or before it; 0 when that is unknown. ``died``: boottime seconds."""
+    if not lease.keyed:
+        return lease.bound
+    return signed_bound(state.head, state.head_at, died)
+
+
 def guard_release(state: NodeState, lease: Lease) -> LockRecord:
-    """What the guard writes after it has killed neard by itself."""
+    """What the guard writes after it has killed neard by itself; it fills in the height bound when neard is dead."""
     return LockRecord(
         **_record(state, lease.term, last_height(state, lease)),  # type: ignore[arg-type]
         released=True,
@@ -65,15 +86,15 @@ def ghost_release(state: NodeState, ghost: Ghost) -> LockRecord:
     return LockRecord(
         **_record(state, ghost.term, ghost.height),  # type: ignore[arg-type]
         released=True,
+        height_bound=ghost.bound,
         fault=ghost.fault,
         reason=ghost.reason,
     )
 
 
-def member(state: NodeState, now: float) -> MemberRecord:
-    """What this node says of itself."""
+def member(state: NodeState, reasons: tuple[Reason, ...]) -> MemberRecord:
+    """What this node says of itself; ``reasons``: why it may not take the lock."""
     identity, child = state.identity, state.child
-    reasons = ineligible(state, now)
     healthy = not [reason for reason in reasons if reason.code != "unregistered"]
     return MemberRecord(
         node_id=identity.node_id,

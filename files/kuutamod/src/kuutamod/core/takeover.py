@@ -37,20 +37,22 @@ def watch_lock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) ->
     return replace(watch, last_seen=max(at, watch.last_seen))
 
 
-def opening(watch: Watch, law: LeaseLaw) -> Opening:
-    """When and how the lock may be taken, given that nothing moves it before.
+def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
+    """When and how the lock may be taken, given that nothing moves it before; None for a missing key.
 
     Free with the marker: at once, the last holder proved its neard dead. Everything else (held, free without the marker,
-    missing, unreadable): when the index has not moved for G, and G is the larger of ours and any the holders published.
+    unreadable): when the index has not moved for G, and G is the larger of ours and any the holders published.
+    A missing key has no index: it may have been created, held and deleted between two looks, by a holder that still
+    signs. So G can't be counted on it; the key has to be written anew first, held by nobody.
     A marker under an index that went backwards is an old one, brought back by a restored snapshot: a holder of today may
     not have noticed yet, so it waits for G like everything else.
     """
     view = watch.view
+    if view.missing:
+        return None
     if view.released and view.index >= watch.highest:
         return Opening(TakeKind.FREE, watch.first_seen, "it is released with proof")
     at = watch.first_seen + max(law.guard_time, watch.largest_guard)
-    if view.missing:
-        return Opening(TakeKind.MISSING, at, "its key is missing and has stayed so for the guard time")
     if view.session is None:
         return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time")
     return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time")

@@ -48,7 +48,7 @@ def _heartbeat_due(plan: Plan) -> bool:
 
 def keep_registered(plan: Plan) -> None:
     """Session and member record."""
-    state, now = plan.state, plan.now
+    state = plan.state
     session = state.session
     stopping = state.stop_requested is not None
     if session is None:
@@ -67,12 +67,12 @@ def keep_registered(plan: Plan) -> None:
     if plan.after(at):
         plan.do(ac.RenewSession(session.id))
     if not leaving:
-        _publish(plan, session.id, now)
+        _publish(plan, session.id)
 
 
-def _publish(plan: Plan, session: str, now: float) -> None:
+def _publish(plan: Plan, session: str) -> None:
     state = plan.state
-    record = records.member(state, now)
+    record = records.member(state, plan.reasons)
     changed = replace(record, height=0) != state.member_said
     interval = state.policy.member_interval
     published = state.member_published if state.member_published is not None else float("-inf")
