@@ -20,6 +20,7 @@ from kuutamo_localnet.reaper import ProcessInfo, descendants, read_process
 from kuutamo_localnet.wait import eventually
 from neard_standin.ledger import Ledger
 from neard_standin.referee import judge_journal
+from neard_standin.verdict import Verdict
 
 pytestmark = pytest.mark.integration
 
@@ -252,12 +253,18 @@ def test_control_c_on_a_terminal(tmp_path: Path) -> None:
 
 def test_a_neard_that_makes_its_own_chain(tmp_path: Path) -> None:
     localnet = Localnet(tmp_path / "net", "--neard", str(installed("neard")))
+    accounts = {"node0", "node1", "node2", "node3"}
     with localnet.process:
         first = localnet.wait_holder()
         homes = localnet.directory / "network" / "homes"
-        verdict = judge_journal(homes / "ledger")
-        # Three plain validators with keys of their own, and one of the fleet.
-        assert {interval.account for interval in verdict.intervals} == {"node0", "node1", "node2", "node3"}
+
+        def signed() -> Verdict | None:
+            found = judge_journal(homes / "ledger")
+            # Three plain validators with keys of their own, and one of the fleet.
+            return found if {interval.account for interval in found.intervals} == accounts else None
+
+        verdict = eventually(signed, TAKEOVER_DEADLINE, "all four validators hold a key")
+        assert verdict is not None
         assert {Path(interval.home).name for interval in verdict.intervals if interval.account == "node3"} == {"home"}
         localnet.do("kill", "holder")
         second = localnet.wait_holder(other_than=first)
