@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults, and the schedule of them that a seed stands for."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .dice import Dice
+from .setup import Setup
+
+HORIZON = 300.0
+"""Seconds of simulated time that a schedule covers."""
+
+
+class Kind(enum.Enum):
+    """What can be done to the fleet. The value is its name in scripts."""
+
+    # processes and hosts
+    KILL_SUPERVISOR = "kill supervisor"
+    KILL_GUARD = "kill guard"
+    KILL_BOTH = "kill supervisor and guard"
+    PAUSE_SUPERVISOR = "pause supervisor"
+    PAUSE_GUARD = "pause guard"
+    PAUSE_NEARD = "pause neard"
+    SUSPEND = "suspend host"
+    LOSE_HOST = "lose host"
+    STOP = "stop by operator"
+    SLOW_KILL = "slow kills"
+    UNDYING = "undying processes"
+    DISK_FULL = "disk full"
+    LATE = "late timers"
+    # neard
+    CRASH = "neard crashes"
+    CRASH_LOOP = "neard keeps crashing"
+    HANG = "neard hangs"
+    ISOLATE = "neard's head stands"
+    SYNCING = "neard is syncing"
+    LOSE_HUP = "lost SIGHUPs"
+    BAD_RELOAD = "reload refused"
+    DEAF = "neard ignores SIGTERM"
+    SLOW_START = "neard starts slowly"
+    # the way to Consul
+    CUT = "cut off from Consul"
+    LOSE_ANSWERS = "answers lost"
+    LOSE_REQUESTS = "requests lost"
+    SLOW_NET = "slow network"
+    SLOW_ANSWERS = "slow answers"
+    AGENT_DOWN = "agent down"
+    AGENT_LEAVE = "agent leaves"
+    DENY = "ACL denies"
+    # Consul
+    LEADER_LOSS = "leader lost"
+    LEADER_FREEZE = "leader frozen"
+    QUORUM_LOSS = "no quorum"
+    SERVERS_RESTART = "servers restart"
+    INVALIDATE = "session invalidated"
+    DELETE_KEY = "lock key deleted"
+    OVERWRITE_KEY = "lock value overwritten"
+    FOREIGN_RELEASE = "lock released by another"
+    RESTORE = "snapshot restored"
+    FOLLOWER_LAGS = "a follower lags"
+
+
+ON_CONSUL = frozenset(
+    {
+        Kind.LEADER_LOSS,
+        Kind.LEADER_FREEZE,
+        Kind.QUORUM_LOSS,
+        Kind.SERVERS_RESTART,
+        Kind.DELETE_KEY,
+        Kind.OVERWRITE_KEY,
+        Kind.FOREIGN_RELEASE,
+        Kind.RESTORE,
+        Kind.FOLLOWER_LAGS,
+    }
+)
+"""Faults of Consul as a whole; the others are of one node."""
+
+HOLDER = -1
+"""In place of a node's number: whoever holds the lock when the fault begins."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``kind`` from ``at`` on for ``seconds``; ``strength`` in [0, 1) is used as the kind likes."""
+
+    at: float
+    kind: Kind
+    node: int
+    seconds: float
+    strength: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For a script file."""
+        return {**asdict(self), "kind": self.kind.value}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Fault:
+        """From a script file."""
+        return cls(
+            float(data["at"]), Kind(data["kind"]), int(data["node"]), float(data["seconds"]), float(data["strength"])
+        )
+
+    def __str__(self) -> str:
+        who = "" if self.kind in ON_CONSUL else " of the holder" if self.node == HOLDER else f" of {'abcdefg'[self.node]}"
+        return f"{self.at:7.2f} s  {self.kind.value}{who}, {self.seconds:.2f} s (strength {self.strength:.2f})"
+
+
+_SINGLE: tuple[tuple[Kind, float], ...] = tuple(
+    (kind, weight)
+    for kind, weight in {
+        **dict.fromkeys(Kind, 1.0),
+        Kind.CUT: 4.0,
+        Kind.SUSPEND: 2.0,
+        Kind.LOSE_HOST: 2.0,
+        Kind.CRASH: 2.0,
+        Kind.STOP: 2.0,
+        Kind.INVALIDATE: 3.0,
+        Kind.LEADER_LOSS: 2.0,
+        Kind.LEADER_FREEZE: 2.0,
+        Kind.LOSE_ANSWERS: 2.0,
+        Kind.SLOW_NET: 2.0,
+        Kind.DELETE_KEY: 1.5,
+        Kind.SLOW_KILL: 2.0,
+        Kind.LATE: 2.0,
+        Kind.RESTORE: 0.7,
+        Kind.QUORUM_LOSS: 0.7,
+    }.items()
+)
+
+_TOGETHER: tuple[tuple[Kind, ...], ...] = (
+    (Kind.SLOW_KILL, Kind.LATE, Kind.CUT),
+    (Kind.SLOW_KILL, Kind.LATE, Kind.LOSE_ANSWERS, Kind.CUT),
+    (Kind.SLOW_KILL, Kind.LATE, Kind.SLOW_NET, Kind.CUT),
+    (Kind.SLOW_KILL, Kind.LATE, Kind.SLOW_ANSWERS, Kind.CUT),
+    (Kind.SLOW_KILL, Kind.LATE, Kind.SLOW_ANSWERS, Kind.PAUSE_SUPERVISOR),
+    (Kind.CUT, Kind.INVALIDATE),
+    (Kind.CUT, Kind.DELETE_KEY),
+    (Kind.CUT, Kind.FOREIGN_RELEASE),
+    (Kind.PAUSE_SUPERVISOR, Kind.INVALIDATE),
+    (Kind.PAUSE_GUARD, Kind.CUT),
+    (Kind.LEADER_FREEZE, Kind.INVALIDATE),
+    (Kind.LEADER_LOSS, Kind.CUT),
+    (Kind.SERVERS_RESTART, Kind.INVALIDATE, Kind.CUT),
+    (Kind.SLOW_NET, Kind.STOP),
+    (Kind.SLOW_NET, Kind.CRASH),
+    (Kind.SLOW_NET, Kind.LEADER_LOSS, Kind.STOP),
+    (Kind.UNDYING, Kind.CUT),
+    (Kind.UNDYING, Kind.CRASH, Kind.STOP),
+    (Kind.DEAF, Kind.CUT),
+    (Kind.DEAF, Kind.STOP, Kind.LOSE_ANSWERS),
+    (Kind.SUSPEND, Kind.INVALIDATE),
+    (Kind.RESTORE, Kind.CUT),
+    (Kind.CRASH, Kind.CRASH_LOOP, Kind.CRASH),
+    (Kind.LOSE_HUP, Kind.CRASH),
+    (Kind.BAD_RELOAD, Kind.CRASH),
+    (Kind.DISK_FULL, Kind.CRASH),
+    (Kind.KILL_SUPERVISOR, Kind.SLOW_KILL, Kind.CUT),
+    (Kind.AGENT_LEAVE, Kind.CUT),
+    (Kind.HANG, Kind.SLOW_START),
+)
+"""Faults that are worst at the same time."""
+
+
+def draw(setup: Setup) -> tuple[Fault, ...]:
+    """The schedule of this seed: some clusters of overlapping faults, quiet between them."""
+    dice = Dice(setup.seed, "faults")
+    made: list[Fault] = []
+    at = dice.between(1.0, 25.0)
+    while at < HORIZON - 30.0:
+        made.extend(_cluster(dice, at, len(setup.nodes)))
+        at += dice.between(15.0, 90.0)
+    return tuple(sorted(made, key=lambda fault: fault.at))
+
+
+def _cluster(dice: Dice, at: float, nodes: int) -> list[Fault]:
+    if dice.chance(0.5):
+        kinds: tuple[Kind, ...] = dice.pick(_TOGETHER)
+    else:
+        kinds = tuple(dice.weighted(_SINGLE) for _ in range(dice.whole(1, 3)))
+    target = HOLDER if dice.chance(0.75) else dice.whole(0, nodes - 1)
+    found = []
+    for kind in kinds:
+        node = target if dice.chance(0.85) else dice.whole(0, nodes - 1)
+        offset = dice.between(0.0, 1.0) if dice.chance(0.7) else dice.between(0.0, 12.0)
+        seconds = dice.between(0.5, 6.0) if dice.chance(0.4) else dice.between(6.0, 25.0)
+        found.append(Fault(round(at + offset, 3), kind, node, round(seconds, 3), int(dice.unit() * 1000) / 1000))
+    return found

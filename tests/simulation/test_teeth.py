@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator finds what is wrong: each mutant breaks a rule that it may break, within 2,000 seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation.mutants import MUTANTS, Mutant
+from simulation.run import run
+
+SEEDS = 2000
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_wrong_product_is_found_out(mutant: Mutant) -> None:
+    """Other rules that break on the way do not count, nor do crashes."""
+    for seed in range(SEEDS):
+        outcome = run(seed, mutant=mutant)
+        assert outcome.broken != "crash", outcome.text
+        if outcome.broken in mutant.breaks:
+            return
+    pytest.fail(f"{SEEDS} seeds found nothing wrong with a product in which {mutant.says}")
+
+
+def test_a_mutant_leaves_nothing_behind() -> None:
+    before = run(3)
+    for mutant in MUTANTS:
+        run(3, mutant=mutant)
+    after = run(3)
+    assert (before.broken, before.coverage, before.takeovers) == (after.broken, after.coverage, after.takeovers)
