@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 
@@ -17,6 +18,7 @@ from .shrink import shrink
 
 MOST_SHOWN = 5
 """Broken seeds that are shrunk and told; more than these are only counted."""
+FRESH = 1 << 40
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,14 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("run", help="run many seeds")
-    command.add_argument("--seeds", type=int, default=1000)
-    command.add_argument("--from", dest="first", type=int, default=0, metavar="SEED")
+    command.add_argument("--seeds", type=int, default=None, help="how many (default: 1000, or no end with --minutes)")
+    command.add_argument("--minutes", type=float, default=None, help="none is begun after this")
+    command.add_argument("--from", dest="first", default="0", metavar="SEED", help="the first one, or 'fresh'")
     command.add_argument("--jobs", type=int, default=None)
     command.set_defaults(act=_run)
     for name, act, what in (("show", _show, "tell the story of a seed"), ("shrink", _shrink, "shorten a broken seed")):
         command = commands.add_parser(name, help=what)
         command.add_argument("seed", type=int)
         command.add_argument("--mutant", choices=[mutant.name for mutant in MUTANTS])
+        command.add_argument("--rule", default="", help="go on until this rule is broken, not any")
         command.set_defaults(act=act)
         if act is _shrink:
             command.add_argument("--save", metavar="NAME", help="keep it as tests/simulation/scripts/NAME.json")
@@ -46,9 +50,12 @@ def _mutant(name: str | None) -> Mutant | None:
 
 def _run(chosen: argparse.Namespace) -> int:
     begun = time.monotonic()
+    first = random.SystemRandom().randrange(FRESH) if chosen.first == "fresh" else int(chosen.first)
+    count = 1000 if chosen.seeds is None and chosen.minutes is None else chosen.seeds
+    seconds = chosen.minutes * 60 if chosen.minutes is not None else float("inf")
     coverage, broken = Coverage(), []
     done, processor, simulated, skipped, takeovers = 0, 0.0, 0.0, 0.0, 0
-    for outcome in many(chosen.first, chosen.seeds, chosen.jobs):
+    for outcome in many(first, count, chosen.jobs, seconds):
         coverage.merge(outcome.coverage)
         done, processor, takeovers = done + 1, processor + outcome.processor, takeovers + outcome.takeovers
         simulated, skipped = simulated + outcome.simulated, skipped + outcome.skipped
@@ -57,10 +64,10 @@ def _run(chosen: argparse.Namespace) -> int:
             print(f"seed {outcome.seed}: {outcome.broken}: {outcome.text.strip().splitlines()[-1]}", flush=True)
     for outcome in broken[:MOST_SHOWN]:
         _tell(outcome)
-    seconds = time.monotonic() - begun
+    took = time.monotonic() - begun
     print(_table(coverage))
     print(
-        f"{done} seeds from {chosen.first} in {seconds:.0f} s: {done / seconds:.1f} seeds/s, "
+        f"{done} seeds from {first} in {took:.0f} s: {done / took:.1f} seeds/s, "
         f"{done / max(processor, 0.001):.1f} seeds per processor second; {simulated / 3600:.0f} h simulated, "
         f"{100 * skipped / max(simulated, 1):.0f} % of them skipped as quiet; {takeovers} takeovers; {len(broken)} broken"
     )
@@ -86,13 +93,13 @@ def _tell(outcome: Outcome) -> None:
     print(f"keep it: make simulate-save SEED={outcome.seed} NAME=what-went-wrong\n", flush=True)
 
 
-def _shortest(seed: int, rule: str, mutant: Mutant | None) -> tuple[Fault, ...]:
-    return shrink(script_of(seed), lambda script: run(seed, script, mutant).broken == rule)
+def _shortest(seed: int, broken: str, mutant: Mutant | None, rule: str = "") -> tuple[Fault, ...]:
+    return shrink(script_of(seed), lambda script: run(seed, script, mutant, rule).broken == broken)
 
 
 def _show(chosen: argparse.Namespace) -> int:
     mutant = _mutant(chosen.mutant)
-    world = world_of(chosen.seed, mutant=mutant, keep=None)
+    world = world_of(chosen.seed, mutant=mutant, keep=None, rule=chosen.rule)
     broken, _ = play(world, mutant)
     print(story.full(world))
     return 1 if broken else 0
@@ -100,12 +107,12 @@ def _show(chosen: argparse.Namespace) -> int:
 
 def _shrink(chosen: argparse.Namespace) -> int:
     mutant = _mutant(chosen.mutant)
-    first = run(chosen.seed, mutant=mutant)
+    first = run(chosen.seed, mutant=mutant, rule=chosen.rule)
     if not first.broken:
         print(f"seed {chosen.seed} breaks no rule", file=sys.stderr)
         return 1
-    script = _shortest(chosen.seed, first.broken, mutant)
-    world = world_of(chosen.seed, script, mutant)
+    script = _shortest(chosen.seed, first.broken, mutant, chosen.rule)
+    world = world_of(chosen.seed, script, mutant, rule=chosen.rule)
     _, text = play(world, mutant)
     for fault in script:
         print(f"    {fault}")

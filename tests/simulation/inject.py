@@ -2,7 +2,8 @@
 """What each kind of fault does when it begins, and what is healed when it ends.
 
 One combination is left out, because no lock can fence it and the documentation says so: supervisor and guard of one host
-frozen, or one frozen and the other dead, at the same time. (A suspended host has both stopped, but neard with them.)
+frozen, or one frozen and the other dead, at the same time. A suspended host has both stopped, but neard with them; there
+it is a guard that is frozen when its host resumes.
 """
 
 from __future__ import annotations
@@ -24,10 +25,24 @@ if TYPE_CHECKING:
     from .world import World
 
 Heal = Callable[[], None]
+_OF_PROCESSES = frozenset(
+    {
+        Kind.KILL_SUPERVISOR,
+        Kind.KILL_GUARD,
+        Kind.KILL_BOTH,
+        Kind.PAUSE_SUPERVISOR,
+        Kind.PAUSE_GUARD,
+        Kind.PAUSE_NEARD,
+        Kind.STOP,
+    }
+)
+"""Nobody can do these to a host that stands still."""
 
 
 def begin(world: World, fault: Fault, host: Host) -> Heal:
     """Do it; the returned call undoes it."""
+    if fault.kind in _OF_PROCESSES and (host.suspended or host.off):
+        return _nothing
     return _BEGIN[fault.kind](world, host, fault)
 
 
@@ -141,6 +156,7 @@ def _pause_neard(world: World, host: Host, _: Fault) -> Heal:
 
 def _suspend(world: World, host: Host, _: Fault) -> Heal:
     _holding(world, host, Seen.HOST_SUSPENDED_HOLDING)
+    _thaw_guard(host)
     host.suspend()
     return host.resume
 

@@ -32,8 +32,9 @@ class Violation(Exception):
 class Judge:
     """Follows every key, every signature and every write to the lock."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, rule: str = "") -> None:
         self._world = world
+        self._rule = rule
         self._keyed: list[Neard] = []
         self._signed: dict[str, int] = {}
         self._takes: dict[str, int] = {}
@@ -43,6 +44,15 @@ class Judge:
         self._by_fault: dict[str, float] = {}
         self.unsigned_since = 0.0
         self.takeovers = 0
+
+    def broken(self, rule: str, text: str) -> None:
+        """A rule is broken: that is the end, unless another rule is what we want to see broken.
+
+        :raises Violation: it is the end.
+        """
+        if self._rule in ("", rule):
+            raise Violation(rule, text)
+        self._world.note("judge", "{}: {}", rule, text)
 
     # --- who could sign ---
 
@@ -63,9 +73,7 @@ class Judge:
         self._one_signer()
         newest, whose = self._newest
         if term < newest and not self._rolled_back:
-            raise Violation(
-                "stale term", f"{neard.name} gets the key under term {term}, but {whose} has taken term {newest}"
-            )
+            self.broken("stale term", f"{neard.name} gets the key under term {term}, but {whose} has taken term {newest}")
 
     def woke(self, host: Host, neard: Neard) -> None:
         """A suspended host runs again, and its guard let this process live."""
@@ -80,7 +88,7 @@ class Judge:
         able = self.able
         if len(able) > 1:
             names = " and ".join(neard.name for neard in able)
-            raise Violation("two signers", f"{names} could both sign")
+            self.broken("two signers", f"{names} could both sign")
 
     def loaded(self, host: Host, neard: Neard) -> None:
         """A process has the key in memory: it signs from its next height on."""
@@ -98,7 +106,7 @@ class Judge:
                 self._raise_twice(height, neard.name, name)
 
     def _raise_twice(self, height: int, one: str, other: str) -> None:
-        raise Violation("height signed twice", f"{one} signs height {height}, and so did {other}")
+        self.broken("height signed twice", f"{one} signs height {height}, and so did {other}")
 
     def silenced(self, neard: Neard) -> None:
         """From now on it signs nothing (more)."""
@@ -129,9 +137,9 @@ class Judge:
         if refused is None:
             if before is None or before.session != session:
                 text = f"a heartbeat of {host.name} for term {record.term} took a lock that was not held"
-                raise Violation("lock taken without a take", text)
+                self.broken("lock taken without a take", text)
             if record.term != self._takes.get(session, record.term):
-                raise Violation("stale term", f"{host.name} proves term {record.term} under a session of another")
+                self.broken("stale term", f"{host.name} proves term {record.term} under a session of another")
         return refused
 
     def take(self, host: Host, action: ac.Take, operations: Sequence[Operation], seen: int, late: bool) -> Refused | None:
@@ -150,10 +158,10 @@ class Judge:
         alive = self.able
         if alive:
             text = f"{host.name} takes the lock for term {record.term} while {alive[0].name} may live"
-            raise Violation("taken from the living", text)
+            self.broken("taken from the living", text)
         newest, whose = self._newest
         if record.term <= newest and not self._rolled_back:
-            raise Violation("term used twice", f"{host.name} takes term {record.term}; {whose} has taken term {newest}")
+            self.broken("term used twice", f"{host.name} takes term {record.term}; {whose} has taken term {newest}")
         self._unconfirmed(host, before, seen)
         self._rolled_back = False
         self._newest = (record.term, host.name)
@@ -170,7 +178,7 @@ class Judge:
         found = store.record(before)
         if found is not None and found.term < seen and store.data.config.confirmed_term != found.term:
             text = f"{host.name} has seen term {seen} and takes the lock of term {found.term} without an operator's word"
-            raise Violation("term went backwards", text)
+            self.broken("term went backwards", text)
 
     def _cover_take(self, host: Host, action: ac.Take, late: bool) -> None:
         cover = self._world.cover
@@ -199,7 +207,7 @@ class Judge:
         for neard in self._keyed:
             if neard.node == host.name and neard.may_sign:
                 text = f"{host.name} releases the lock of term {record.term} while {neard.name} may live"
-                raise Violation("released without proof", text)
+                self.broken("released without proof", text)
         if ghost is not None:
             self._cover_release(ghost)
         self._count_handover(host, record, before.session or "")
@@ -218,7 +226,7 @@ class Judge:
         hold_off = host.clock.span(host.setup.policy.hold_off)
         if record.fault and began is not None and now - began < hold_off - 1.0:
             text = f"{host.name} hands on within {now - began:.1f} s what it got by the fault of another"
-            raise Violation("ping-pong", text)
+            self.broken("ping-pong", text)
 
     def session_ends(self, session: str) -> None:
         """A session is ended by its node, or by a fault."""

@@ -134,6 +134,7 @@ _begin = plan.begin
 _heartbeat = records.heartbeat
 _watch_lock = takeover.watch_lock
 _must_kill = guarding.must_kill
+_sleep_for = guarding.sleep_for
 
 
 def _any_term(state: NodeState, now: float) -> tuple[Reason, ...]:
@@ -143,6 +144,9 @@ def _any_term(state: NodeState, now: float) -> tuple[Reason, ...]:
 def _never_blind(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) -> Watch:
     seen = changed(watch, last_seen=at) if watch is not None else None
     return _watch_lock(seen, view, at, law)
+
+
+_NO_HEIGHTS: tuple[Patch, ...] = ((observing, "past", lambda *_: True), (lifecycle, "behind", lambda *_: False))
 
 
 # --- ends ---
@@ -158,6 +162,10 @@ def _early_release(state: NodeState, action: ac.Action, now: float) -> NodeState
 
 def _no_fence(view: GuardView, now: float) -> Cause | None:
     return _must_kill(replace(view, fence_at=None), now)
+
+
+def _sleep_on(view: GuardView, now: float) -> float:
+    return _sleep_for(replace(view, fence_at=None), now)
 
 
 def _no_orphans(view: GuardView, now: float) -> Cause | None:
@@ -194,7 +202,7 @@ def _blind_take(kind: ac.TakeKind, key: str, session: str, index: int, value: st
 
 RUST = Mutant(
     "the Rust product",
-    "session only, renewed every 10 s and counted from the answer; step-down after 25 s with a polite stop; blind acquire",
+    "session only, renewed every 10 s, counted from the answer; polite step-down after 25 s; blind acquire; no heights",
     Switches(proof_from_answer=True, polite_fence=True),
     (
         (lifecycle, "opening", _blind_acquire),
@@ -202,6 +210,7 @@ RUST = Mutant(
         (upkeep, "_heartbeat_due", lambda _: False),
         (lifecycle, "fresh_proof", lambda *_: True),
         (readiness, "fresh_proof", lambda *_: True),
+        *_NO_HEIGHTS,
     ),
     ((ev.SessionRenewed, _renewal_proves),),
     change=_rust_law,
@@ -269,11 +278,13 @@ MUTANTS = (
     Mutant(
         "no height rule",
         "a new holder signs from its own head on",
-        patches=((observing, "past", lambda *_: True), (lifecycle, "behind", lambda *_: False)),
+        patches=_NO_HEIGHTS,
         breaks=frozenset({"height signed twice"}),
     ),
     Mutant(
-        "guard without fence", "the guard does not fence by its own clock", patches=((guarding, "must_kill", _no_fence),)
+        "guard without fence",
+        "the guard does not fence by its own clock",
+        patches=((guarding, "must_kill", _no_fence), (guarding, "sleep_for", _sleep_on)),
     ),
     Mutant(
         "never blind",

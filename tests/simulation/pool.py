@@ -4,26 +4,45 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 from .run import Outcome, run
 
 CHUNK = 25
+AHEAD = 3
+"""Chunks that wait or run for each process."""
 
 
-def many(first: int, count: int, jobs: int | None = None) -> Iterator[Outcome]:
-    """The outcomes of ``count`` seeds from ``first`` on, as they come; ``jobs`` processes, all cores by default."""
+def many(first: int, count: int | None, jobs: int | None = None, seconds: float = float("inf")) -> Iterator[Outcome]:
+    """The outcomes of ``count`` seeds from ``first`` on (None: no end), as they come; none is begun after ``seconds``.
+
+    ``jobs``: processes, all cores by default.
+    """
     jobs = jobs or os.cpu_count() or 1
-    chunks = ((begin, min(begin + CHUNK, first + count)) for begin in range(first, first + count, CHUNK))
+    until = time.monotonic() + seconds
+    begins = itertools.count(first, CHUNK) if count is None else range(first, first + count, CHUNK)
+    ends = first + count if count is not None else None
+    chunks = ((begin, begin + CHUNK if ends is None else min(begin + CHUNK, ends)) for begin in begins)
+    timely = itertools.takewhile(lambda _: time.monotonic() < until, chunks)
     if jobs == 1:
-        for begin, end in chunks:
-            yield from _chunk((begin, end))
+        for chunk in timely:
+            yield from _chunk(chunk)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=_be_frugal) as pool:
-        for outcomes in pool.imap_unordered(_chunk, chunks):
-            yield from outcomes
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_be_frugal) as pool:
+        running: set[Future[list[Outcome]]] = set()
+        while True:
+            running |= {pool.submit(_chunk, chunk) for chunk in itertools.islice(timely, AHEAD * jobs - len(running))}
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
 
 
 def _be_frugal() -> None:

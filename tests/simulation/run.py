@@ -45,11 +45,18 @@ def script_of(seed: int) -> tuple[Fault, ...]:
 
 
 def world_of(
-    seed: int, script: tuple[Fault, ...] | None = None, mutant: Mutant | None = None, keep: int | None = 400
+    seed: int,
+    script: tuple[Fault, ...] | None = None,
+    mutant: Mutant | None = None,
+    keep: int | None = 400,
+    rule: str = "",
 ) -> World:
-    """The world of a seed, with its own schedule or another. ``keep``: lines of the story, None for all."""
+    """The world of a seed, with its own schedule or another.
+
+    ``keep``: lines of the story, None for all. ``rule``: only when this one is broken the world ends.
+    """
     switches = mutant.switches if mutant is not None else NONE
-    return World(fleet_of(seed, mutant), script_of(seed) if script is None else script, switches, keep)
+    return World(fleet_of(seed, mutant), script_of(seed) if script is None else script, switches, keep, rule)
 
 
 def play(world: World, mutant: Mutant | None = None) -> tuple[str, str]:
@@ -67,10 +74,10 @@ def play(world: World, mutant: Mutant | None = None) -> tuple[str, str]:
     return "", ""
 
 
-def run(seed: int, script: tuple[Fault, ...] | None = None, mutant: Mutant | None = None) -> Outcome:
-    """Play a seed and report."""
+def run(seed: int, script: tuple[Fault, ...] | None = None, mutant: Mutant | None = None, rule: str = "") -> Outcome:
+    """Play a seed and report; arguments as of ``world_of``."""
     begun = time.process_time()
-    world = world_of(seed, script, mutant)
+    world = world_of(seed, script, mutant, rule=rule)
     broken, text = play(world, mutant)
     return Outcome(
         seed=seed,

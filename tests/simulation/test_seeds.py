@@ -31,3 +31,8 @@ def test_a_run_reports_what_was_exercised(capsys: pytest.CaptureFixture[str]) ->
     assert "4 seeds from 0" in said
     assert "0 broken" in said
     assert "a heartbeat" in said or "the lock is stolen" in said
+
+
+def test_a_run_for_some_time_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--minutes", "0.01", "--from", "fresh", "--jobs", "1"]) == 0
+    assert "25 seeds from" in capsys.readouterr().out
