@@ -33,14 +33,21 @@ def main(arguments: list[str] | None = None) -> int:
     command.set_defaults(act=_run)
     for name, act, what in (("show", _show, "tell the story of a seed"), ("shrink", _shrink, "shorten a broken seed")):
         command = commands.add_parser(name, help=what)
-        command.add_argument("seed", type=int)
+        if act is _show:
+            command.add_argument("seed", help="its number, or the name of a kept schedule")
+        else:
+            command.add_argument("seed", type=int)
         command.add_argument("--mutant", choices=[mutant.name for mutant in MUTANTS])
         command.add_argument("--rule", default="", help="go on until this rule is broken, not any")
         command.set_defaults(act=act)
         if act is _shrink:
             command.add_argument("--save", metavar="NAME", help="keep it as tests/simulation/scripts/NAME.json")
     chosen = parser.parse_args(arguments)
-    code: int = chosen.act(chosen)
+    try:
+        code: int = chosen.act(chosen)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     return code
 
 
@@ -98,8 +105,11 @@ def _shortest(seed: int, broken: str, mutant: Mutant | None, rule: str = "") -> 
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    mutant = _mutant(chosen.mutant)
-    world = world_of(chosen.seed, mutant=mutant, keep=None, rule=chosen.rule)
+    script, seed, mutant, rule = None, chosen.seed, _mutant(chosen.mutant), chosen.rule
+    if not seed.isdecimal():
+        kept = scripts.load(scripts.FOLDER / f"{seed}.json")
+        script, seed, mutant, rule = kept.faults, kept.seed, mutant or _mutant(kept.mutant), rule or kept.broke
+    world = world_of(int(seed), script, mutant, None, rule)
     broken, _ = play(world, mutant)
     print(story.full(world))
     return 1 if broken else 0

@@ -336,6 +336,7 @@ def confirm(world: World) -> bool:
     if record is None or world.judge.able or not world.cluster.leads:
         return False
     world.cover(Seen.OPERATOR_CONFIRMED)
+    world.judge.confirmed.add(record.term)
     world.note("operator", "confirms term {} of {}", record.term, ACCOUNT)
     config = replace(store.data.config, confirmed_term=record.term, confirmed_height=record.last_height)
     store.data.config = config

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from simulation import scripts
+from simulation.__main__ import main
 from simulation.faults import Fault, Kind
 from simulation.mutants import MUTANTS
 from simulation.run import run
@@ -22,7 +23,7 @@ def test_what_once_broke_holds(kept: Kept) -> None:
 @pytest.mark.parametrize("kept", [kept for kept in scripts.every() if kept.mutant], ids=lambda kept: kept.name)
 def test_and_breaks_again_with_the_fault_put_back(kept: Kept) -> None:
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == kept.mutant)
-    assert run(kept.seed, kept.faults, mutant).broken == kept.broke
+    assert run(kept.seed, kept.faults, mutant, kept.broke).broken == kept.broke
 
 
 def test_a_schedule_survives_its_file(tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +49,10 @@ def test_shrinking_keeps_what_matters_and_nothing_else() -> None:
 
     found = shrink(script, breaks)
     assert {each.kind: each.seconds for each in found} == {Kind.CUT: 2.0, Kind.RESTORE: 0.5}
+
+
+def test_a_kept_schedule_is_told_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "rust-product-network-split"]) == 1
+    assert "could both sign" in capsys.readouterr().out
+    assert main(["show", "no-such-schedule"]) == 2
+    assert "no-such-schedule.json" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulation import scripts
 from simulation.mutants import MUTANTS, Mutant
 from simulation.run import run
 
@@ -12,7 +13,7 @@ SEEDS = 2000
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if not mutant.rare], ids=lambda mutant: mutant.name)
 def test_a_wrong_product_is_found_out(mutant: Mutant) -> None:
     """Other rules that break on the way do not count, nor do crashes."""
     for seed in range(SEEDS):
@@ -21,6 +22,12 @@ def test_a_wrong_product_is_found_out(mutant: Mutant) -> None:
         if outcome.broken in mutant.breaks:
             return
     pytest.fail(f"{SEEDS} seeds found nothing wrong with a product in which {mutant.says}")
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.rare], ids=lambda mutant: mutant.name)
+def test_what_takes_a_rare_chain_of_events_has_a_kept_schedule(mutant: Mutant) -> None:
+    broke = {kept.broke for kept in scripts.every() if kept.mutant == mutant.name}
+    assert broke & mutant.breaks
 
 
 def test_a_mutant_leaves_nothing_behind() -> None:

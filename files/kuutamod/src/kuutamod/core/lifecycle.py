@@ -124,7 +124,7 @@ def _poll(plan: Plan, child: Child) -> str | None:
         return f"starting neard as {child.role.value}"
     promoting = state.lease is not None and not child.key_live
     record = state.watch.view.record if state.lease is None and state.watch is not None else None
-    waiting = record is not None and record.released and behind(state, record.last_height, record.height_bound)
+    waiting = record is not None and record.released and behind(state, record.last_height)
     quick = promoting or waiting or child.answered is None
     if plan.due(Slot.STATUS, 0.1 if quick else state.policy.status_interval):
         plan.do(ac.PollStatus(child.serial, state.policy.hang_timeout))
@@ -158,9 +158,8 @@ def _contend(plan: Plan) -> str:
     if not plan.after(at) or not watching(state.watch, law, now):
         return _waiting(state, soft[0].text if soft else "")
     before = state.watch.view.record
-    if before is not None and behind(state, before.last_height, before.height_bound):
-        passed = max(before.last_height, before.height_bound - 1)
-        return f"standby: the chain has not passed height {passed}, the last that {before.node_id} can have signed"
+    if before is not None and behind(state, before.last_height):
+        return f"standby: the chain has not passed height {before.last_height}, the last of {before.node_id}"
     if state.take_refused is not None:
         reread = state.watch.last_seen > state.take_refused
         if not reread or not plan.after(state.take_refused + TAKE_RETRY):

@@ -82,13 +82,11 @@ def confirmed(state: NodeState, floor: int) -> bool:
     return state.fleet is not None and state.fleet.confirmed_height == floor
 
 
-def behind(state: NodeState, floor: int, bound: int) -> bool:
-    """Is this node's head where the last holder's may have been? ``floor``: its last known, ``bound``: see ``heights``."""
-    if confirmed(state, floor):
-        return False
+def behind(state: NodeState, floor: int) -> bool:
+    """Is this node's head no further than ``floor``, the last that the previous holder is known to have had?"""
     child = state.child
     height = child.status.height if child is not None and child.status is not None else 0
-    return (floor > 0 and height <= floor) or height < bound
+    return 0 < floor >= height and not confirmed(state, floor)
 
 
 def behind_chain(state: NodeState) -> Reason | None:
@@ -96,12 +94,10 @@ def behind_chain(state: NodeState) -> Reason | None:
     lease, child = state.lease, state.child
     if lease is None or child is None or child.status is None or lease.settled:
         return None
-    waiting = max(lease.floor, lease.bound - 1)
-    if behind(state, lease.floor, lease.bound):
-        return Reason(
-            "behind", f"the chain has not passed height {waiting}, the last that the previous holder can have signed"
-        )
-    return Reason("behind", f"the chain has not moved on by {BLOCKS_TO_WAIT} blocks since the takeover")
+    if behind(state, lease.floor):
+        return Reason("behind", f"the chain has not passed height {lease.floor}, the previous holder's last")
+    reached = f"neither reached height {lease.bound} nor" if lease.bound else "not"
+    return Reason("behind", f"the chain has {reached} moved on by {BLOCKS_TO_WAIT} blocks since the takeover")
 
 
 def not_activated(state: NodeState, now: float) -> Reason | None:
