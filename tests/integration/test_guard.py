@@ -129,14 +129,14 @@ def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
     server.close()
 
 
-def locked(consul: ConsulServer) -> dict[str, Any]:
+def locked(consul: ConsulServer) -> dict[str, str]:
     """A lock held by a fresh session, and the plan to release it."""
     client = consul.client()
     session = client.session_create("guarded", TTL="60s", LockDelay="0s", Behavior="release", Checks=[])
     client.kv_delete(KEY)
     client.kv_put(KEY, LockRecord("h", "n", 3).to_json(), acquire=session)
     value = LockRecord("h", "n", 3, released=True, last_height=5).to_json()
-    return {"key": KEY, "session": session, "member": KEY + "-member", "value": value, "head": 5, "head_at": now()}
+    return {"key": KEY, "session": session, "member": KEY + "-member", "value": value}
 
 
 def test_the_guard_is_isolated_and_uses_the_standard_library_only() -> None:
@@ -147,9 +147,6 @@ def test_the_guard_is_isolated_and_uses_the_standard_library_only() -> None:
     out = subprocess.run([sys.executable, "-I", "-S", "-c", code, SOURCE], capture_output=True, text=True, check=True)
     foreign = [f for f in out.stdout.splitlines() if "site-packages" in f or (f.startswith(SOURCE) and "/kuutamod/" in f)]
     assert foreign
-    of_the_rules = {f for f in foreign if "/kuutamod/core/" in f}
-    assert {Path(f).name for f in of_the_rules} <= {"__init__.py", "heights.py"}
-    foreign = [f for f in foreign if f not in of_the_rules]
     assert all("/kuutamod/guard/" in f or f.endswith("/kuutamod/__init__.py") for f in foreign), foreign
 
 
@@ -276,9 +273,7 @@ def test_the_guard_releases_the_lock_after_the_proof_of_death(tmp_path: Path, co
             assert entry is not None
             free = not entry.session
             assert not free or bench.gone(), "released before the child was dead"
-            value = json.loads(entry.value)
-            assert not free or value["height_bound"] > value["last_height"]
-            return free and value["released"] is True
+            return free and json.loads(entry.value)["released"] is True
 
         eventually(released, 20, "the lock is free with the marker")
         sessions = {each["ID"] for each in consul.client().session_list()}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from kuutamod.consul import transactions
 from kuutamod.core.actions import ReleasePlan
-from kuutamod.core.heights import signed_bound
 from kuutamod.guard import rules
 from kuutamod.guard.release import PATIENCE, PAUSE
 from kuutamod.guard.rules import Cause, GuardView
@@ -43,7 +42,6 @@ class Guard:
         self._timer = False
         self._give_up_at = 0.0
         self._asking = False
-        self._died_at = 0.0
 
     @property
     def running(self) -> bool:
@@ -153,7 +151,6 @@ class Guard:
     def _bury(self) -> None:
         self.reported = True
         host = self.host
-        self._died_at = host.local()
         host.key_link = False
         cause = self._cause or Cause.ITSELF
         why = f"neard pid {self.neard.pid} ended: {self._why or cause.value}"
@@ -175,12 +172,10 @@ class Guard:
         if self.host.local() >= self._give_up_at:
             self.end()
             return
-        bound = signed_bound(plan.head, plan.head_at, self._died_at)
-        record = replace(plan.record, height_bound=bound)
-        operations = transactions.release(LOCK, plan.session, record.to_json())
+        operations = transactions.release(LOCK, plan.session, plan.record.to_json())
 
         def run() -> Reply:
-            done = self.host.world.judge.release(self.host, record, operations)
+            done = self.host.world.judge.release(self.host, plan.record, operations)
             return done or Done()
 
         deadline = self.host.world.timeline.now + self.host.clock.span(self.host.law.request_deadline)
@@ -214,13 +209,10 @@ class Guard:
         else:
             self.look()
 
-    def leap(self, seconds: float, blocks: int) -> None:
+    def leap(self, seconds: float) -> None:
         """Quiet time has passed."""
-        if self.view.fence_at is not None and self.plan is not None:
+        if self.view.fence_at is not None:
             self.view = replace(self.view, fence_at=self.view.fence_at + seconds)
-            plan = self.plan
-            head = plan.head + blocks if plan.head else 0
-            self.plan = replace(plan, head=head, head_at=plan.head_at + seconds)
 
     def end(self) -> None:
         """The process ends."""

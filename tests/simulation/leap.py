@@ -31,8 +31,6 @@ def later(state: NodeState, seconds: float, blocks: int) -> NodeState:
     return replace(
         state,
         child=child,
-        head=state.head + blocks,
-        head_at=state.head_at + seconds,
         height_seen=state.height_seen + blocks if state.height_seen else 0,
         lease=replace(lease, proof=lease.proof + seconds) if lease is not None else None,
         session=replace(session, renewed=session.renewed + seconds) if session is not None else None,

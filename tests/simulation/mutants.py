@@ -18,7 +18,7 @@ from kuutamod.consul import transactions
 from kuutamod.core import actions as ac
 from kuutamod.core import decide as deciding
 from kuutamod.core import events as ev
-from kuutamod.core import lifecycle, plan, readiness, records, takeover, upkeep
+from kuutamod.core import heights, lifecycle, plan, readiness, records, takeover, upkeep
 from kuutamod.core import observe as observing
 from kuutamod.core.change import replace as changed
 from kuutamod.core.lease import Lease, LeaseLaw, prove
@@ -150,7 +150,7 @@ def _never_blind(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) 
     return _watch_lock(seen, view, at, law)
 
 
-_NO_HEIGHTS: tuple[Patch, ...] = ((observing, "past", lambda *_: True), (lifecycle, "behind", lambda *_: False))
+_NO_HEIGHTS: tuple[Patch, ...] = ((heights, "MOVES", 0), (lifecycle, "behind", lambda *_: False))
 
 
 # --- ends ---

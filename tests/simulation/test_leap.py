@@ -34,7 +34,9 @@ def test_what_grows_old_grows_older() -> None:
     assert after.child is not None
     assert rig.state.child is not None
     assert after.child.started == rig.state.child.started
-    assert after.head == rig.state.head + 50
+    assert after.child.status is not None
+    assert rig.state.child.status is not None
+    assert after.child.status.height == rig.state.child.status.height + 50
 
 
 def test_most_of_a_quiet_schedule_is_skipped() -> None:

@@ -221,5 +221,5 @@ class World:
             assert supervisor is not None
             supervisor.state = later(supervisor.state, local, blocks)
             if guard is not None and guard.view.fence_at is not None:
-                guard.leap(local, blocks)
+                guard.leap(local)
         self.note("time", "{:.1f} quiet seconds later", seconds)

@@ -28,7 +28,7 @@ IDENTITY = Identity(
     voter_node_key="ed25519:voter",
     validator_node_key="ed25519:validatornode",
 )
-RELEASED = LockRecord("host-b", "b", 4, guard_time=9, released=True, last_height=90, height_bound=92)
+RELEASED = LockRecord("host-b", "b", 4, guard_time=9, released=True, last_height=90)
 
 
 class Rig:
@@ -121,7 +121,13 @@ class Rig:
         self.lock(LockView(7, None, RELEASED))
         take = self.take(ac.Take)
         self.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.fault_takeover, self.now, self.now))
+        self.chain_moves_on()
         return take
+
+    def chain_moves_on(self) -> None:
+        """Far enough for a new holder to get the key."""
+        for height in (98, 99, 100):
+            self.status(height)
 
     def validating(self) -> None:
         """Promoted by hot swap; neard shows the key."""

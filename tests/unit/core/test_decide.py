@@ -229,6 +229,7 @@ def test_the_key_waits_for_a_fresh_proof() -> None:
     rig.now += 3.0
     rig.status(step=False)
     rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, False, rig.now - 3.0, rig.now))
+    rig.chain_moves_on()
     assert not rig.has(ac.PlaceKey)
     assert "fresh proof" in rig.why
     rig.beat()
@@ -415,6 +416,7 @@ def test_a_crash_right_after_a_takeover_from_a_crash_is_retried_here() -> None:
     take = rig.take(ac.Take)
     assert take.fault_takeover
     rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, True, rig.now, rig.now))
+    rig.chain_moves_on()
     rig.tell(ev.KeyPlaced(rig.take(ac.PlaceKey).serial, rig.now))
     rig.died("killed by SIGABRT")
     assert not rig.has(ac.Release)

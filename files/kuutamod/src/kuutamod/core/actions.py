@@ -22,15 +22,10 @@ class InspectHome:
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """What a guard writes when it must release the lock by itself.
-
-    It completes the record's bound of what was signed from ``head``, neard's head at ``head_at`` (boottime seconds).
-    """
+    """What a guard writes when it must release the lock by itself."""
 
     session: str
     record: LockRecord
-    head: int = 0
-    head_at: float = 0.0
 
 
 @dataclass(frozen=True)

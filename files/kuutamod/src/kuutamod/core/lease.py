@@ -38,6 +38,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kuutamod.core.change import replace
+from kuutamod.core.heights import UNSEEN, Chain
 
 LEADER_LOSS = 4.0
 """Seconds without a Consul leader that a holder must survive (raft_multiplier 1: 2.5 to 4.1 s measured)."""
@@ -115,12 +116,10 @@ class Lease:
     """This node's holding of the lock in one term, as far as it has proof.
 
     ``proof``: when the last successful heartbeat (or the take) was sent, boottime seconds. ``since``: when this node took
-    the lock. ``counter``: heartbeats sent. ``floor`` and ``bound``: the last height the previous holder recorded, and the
-    height above which it signed nothing (0: unknown). ``base``: our neard's first head since then. ``settled``: the chain
-    has moved past what the previous holder can have signed (``heights``). ``keyed``: a key was, or may have been, placed
-    under it. ``fault_takeover``: the previous holder gave the lock up by its own fault (hold-off counts these). ``lost``:
-    Consul's word that the lock is no longer ours; final. ``doubt``: why the newest heartbeat has no answer, empty after a
-    proof.
+    the lock. ``counter``: heartbeats sent. ``floor``: the last height the previous holder recorded. ``chain``: what was
+    seen of the chain since the take; ``settled``: it has moved past what the previous holder can have signed.
+    ``fault_takeover``: the previous holder gave the lock up by its own fault (hold-off counts these). ``lost``: Consul's
+    word that the lock is no longer ours; final. ``doubt``: why the newest heartbeat has no answer, empty after a proof.
     """
 
     session: str
@@ -129,10 +128,8 @@ class Lease:
     since: float
     counter: int = 0
     floor: int = 0
-    bound: int = 0
-    base: int | None = None
+    chain: Chain = UNSEEN
     settled: bool = False
-    keyed: bool = False
     fault_takeover: bool = False
     lost: str | None = None
     doubt: str = ""

@@ -82,7 +82,7 @@ def _plan(state: NodeState) -> ac.ReleasePlan | None:
     lease = state.lease
     if lease is None:
         return None
-    return ac.ReleasePlan(lease.session, records.guard_release(state, lease), state.head, state.head_at)
+    return ac.ReleasePlan(lease.session, records.guard_release(state, lease))
 
 
 def _ask_guard(plan: Plan, child: Child) -> None:

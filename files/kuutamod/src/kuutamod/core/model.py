@@ -209,8 +209,7 @@ class Giveup:
 class Ghost:
     """A lock that Consul may still book on a session of ours though nothing here holds the key: to be released.
 
-    ``height``: the highest that this node has seen with the key; ``bound``: it signed for none above this, 0 when unknown.
-    ``leftover``: from an earlier life of
+    ``height``: the highest that this node has seen with the key. ``leftover``: from an earlier life of
     the supervisor; it is released only once the home is known to be clear and the lock was seen booked on this session.
     """
 
@@ -219,7 +218,6 @@ class Ghost:
     reason: str
     fault: bool
     height: int = 0
-    bound: int = 0
     leftover: bool = False
     tried: float | None = None
 
@@ -278,8 +276,6 @@ class NodeState:
     term_seen: int = 0
     term_stored: int = 0
     height_seen: int = 0
-    head: int = 0
-    head_at: float = 0.0
     neard_version: str = ""
     child_died: float = 0.0
     memory_fault: str | None = None

@@ -8,7 +8,6 @@ from typing import Any
 
 from kuutamod.core import events as ev
 from kuutamod.core.change import replace
-from kuutamod.core.heights import past
 from kuutamod.core.lease import Lease, lose, may_sign, prove
 from kuutamod.core.model import Child, Ghost, Giveup, Home, LockView, NodeState, Peer, Role, Session, Slot, Status
 from kuutamod.core.readiness import confirmed
@@ -147,21 +146,19 @@ def _status_answered(state: NodeState, event: ev.StatusAnswered) -> NodeState:
         neard_version=status.version,
         start_failures=0 if event.at - child.started > SETTLED else state.start_failures,
         height_seen=max(state.height_seen, status.height) if child.keyed else state.height_seen,
-        head=status.height,
-        head_at=event.sent,
         lease=_settle(state, status, event.sent),
         faults=replace(state.faults, retries=0) if settled and state.faults.retries else state.faults,
     )
 
 
 def _settle(state: NodeState, status: Status, sent: float) -> Lease | None:
-    """Has the chain moved past what the previous holder can have signed? Only a head asked for since the take is a base."""
+    """Has the chain moved past what the previous holder can have signed? Only a head asked for since the take counts."""
     lease = state.lease
     if lease is None or lease.settled or status.syncing:
         return lease
-    base = lease.base if lease.base is not None or sent < lease.since else status.height
-    moved = past(status.height, lease.bound, base) and status.height > lease.floor
-    return replace(lease, base=base, settled=moved or confirmed(state, lease.floor))
+    chain = lease.chain.after(status.height) if sent >= lease.since else lease.chain
+    moved = chain.moved_on and status.height > lease.floor
+    return replace(lease, chain=chain, settled=moved or confirmed(state, lease.floor))
 
 
 def _stranger(state: NodeState, child: Child, status: Status) -> str:
@@ -263,8 +260,7 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
     if ours and idle and state.session is not None:
         # A take that we gave up waiting for was applied after all: nothing here holds the key, so hand it back.
         term, height = (view.record.term, view.record.last_height) if view.record else (state.term_seen, 0)
-        bound = view.record.height_bound if view.record else 0
-        ghost = Ghost(state.session.id, term, "a takeover answered too late", fault=False, height=height, bound=bound)
+        ghost = Ghost(state.session.id, term, "a takeover answered too late", fault=False, height=height)
         return replace(state, ghost=ghost)
     return state
 
@@ -299,16 +295,13 @@ def _take_answered(state: NodeState, event: ev.TakeAnswered) -> NodeState:
     state = replace(state, term_seen=max(state.term_seen, record.term), take_refused=None)
     if state.session is None or state.session.id != event.session or state.stop_requested:
         why = "taken while this node was letting go"
-        height, bound = record.last_height, record.height_bound
-        ghost = Ghost(event.session, record.term, why, fault=False, height=height, bound=bound)
-        return replace(state, ghost=ghost)
+        return replace(state, ghost=Ghost(event.session, record.term, why, fault=False, height=record.last_height))
     lease = Lease(
         session=event.session,
         term=record.term,
         proof=event.sent,
         since=event.at,
         floor=record.last_height,
-        bound=record.height_bound,
         fault_takeover=event.fault_takeover,
     )
     # A holder does not watch: what it knew of the lock is old when it contends again.

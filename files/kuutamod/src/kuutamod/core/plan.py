@@ -71,8 +71,7 @@ def begin(state: NodeState, action: ac.Action, now: float) -> NodeState:
             child = Child(action.serial, action.role, keyed=action.role is Role.VALIDATOR, started=now)
             if action.fence_at is not None:
                 child = replace(child, guard_fence=action.fence_at)
-            state = replace(state, child=child, serial=action.serial, starts=state.starts + 1, head=0, head_at=0.0)
-            return _keyed(state) if child.keyed else state
+            return replace(state, child=child, serial=action.serial, starts=state.starts + 1)
         case ac.Heartbeat() if state.lease is not None:
             return replace(state, lease=replace(state.lease, counter=action.record.heartbeat))
         case ac.Release() if state.ghost is not None:
@@ -93,7 +92,6 @@ def _begin_with_child(
         return state
     match action:
         case ac.PlaceKey():
-            state = _keyed(state)
             asked = child.key_asked if child.key_asked is not None else now
             child = replace(child, keyed=True, key_asked=asked, key_reload=now, guard_fence=action.fence_at)
         case ac.ExtendGuard():
@@ -108,7 +106,3 @@ def _begin_with_child(
             child = replace(child, killed=action.why, killed_at=now)
     giveup = action.giveup if isinstance(action, ac.StopChild | ac.KillChild) else None
     return replace(state, child=child, giveup=state.giveup or giveup)
-
-
-def _keyed(state: NodeState) -> NodeState:
-    return replace(state, lease=replace(state.lease, keyed=True)) if state.lease is not None else state

@@ -44,7 +44,7 @@ class LockRecord:
 
     ``released`` is the marker: it is written only by a transaction that also unlocks the key, and only after proof that no
     process of the writer holds the validator key. ``fault``: the writer gave the lock up by its own fault. ``last_height``:
-    the highest that the writer has seen; ``height_bound``: it signed for none above this, 0 when that is unknown.
+    the highest that the writer has seen.
     """
 
     hostname: str
@@ -59,7 +59,6 @@ class LockRecord:
     fault: bool = False
     reason: str = ""
     last_height: int = 0
-    height_bound: int = 0
     since: str = ""
 
     def to_json(self) -> str:
@@ -78,7 +77,6 @@ class LockRecord:
                 "fault": self.fault,
                 "reason": self.reason,
                 "last_height": self.last_height,
-                "height_bound": self.height_bound,
                 "since": self.since,
             }
         )
@@ -105,7 +103,6 @@ class LockRecord:
             fault=data.get("fault") is True,
             reason=_text(data, "reason"),
             last_height=_int(data, "last_height"),
-            height_bound=_int(data, "height_bound"),
             since=_text(data, "since"),
         )
 

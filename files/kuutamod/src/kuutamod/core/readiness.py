@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kuutamod.core.heights import BLOCKS_TO_WAIT
+from kuutamod.core.heights import MOVES
 from kuutamod.core.model import Child, NodeState
 
 ANSWER_AGE = 2.0
@@ -96,8 +96,7 @@ def behind_chain(state: NodeState) -> Reason | None:
         return None
     if behind(state, lease.floor):
         return Reason("behind", f"the chain has not passed height {lease.floor}, the previous holder's last")
-    reached = f"neither reached height {lease.bound} nor" if lease.bound else "not"
-    return Reason("behind", f"the chain has {reached} moved on by {BLOCKS_TO_WAIT} blocks since the takeover")
+    return Reason("behind", f"the chain has not moved on by {MOVES} blocks since the takeover")
 
 
 def not_activated(state: NodeState, now: float) -> Reason | None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from kuutamod.core.heights import signed_bound
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Ghost, NodeState, label, phase
 from kuutamod.core.protocol import LockRecord, MemberRecord
@@ -46,9 +45,7 @@ def take(state: NodeState) -> LockRecord:
     """The value with which this node takes the lock; it carries the previous holder's last height on."""
     before = state.watch.view.record if state.watch is not None else None
     floor = before.last_height if before is not None else 0
-    bound = before.height_bound if before is not None and before.released else 0
-    record = _record(state, next_term(state), floor)
-    return LockRecord(**record, height_bound=bound, phase="promoting")  # type: ignore[arg-type]
+    return LockRecord(**_record(state, next_term(state), floor), phase="promoting")  # type: ignore[arg-type]
 
 
 def last_height(state: NodeState, lease: Lease) -> int:
@@ -65,15 +62,8 @@ def heartbeat(state: NodeState, lease: Lease) -> LockRecord:
     )
 
 
-def release_bound(state: NodeState, lease: Lease, died: float) -> int:
-    """No height above this was signed in this lease or before it; 0 when that is unknown. ``died``: boottime seconds."""
-    if not lease.keyed:
-        return lease.bound
-    return signed_bound(state.head, state.head_at, died)
-
-
 def guard_release(state: NodeState, lease: Lease) -> LockRecord:
-    """What the guard writes after it has killed neard by itself; it fills in the height bound when neard is dead."""
+    """What the guard writes after it has killed neard by itself."""
     return LockRecord(
         **_record(state, lease.term, last_height(state, lease)),  # type: ignore[arg-type]
         released=True,
@@ -86,7 +76,6 @@ def ghost_release(state: NodeState, ghost: Ghost) -> LockRecord:
     return LockRecord(
         **_record(state, ghost.term, ghost.height),  # type: ignore[arg-type]
         released=True,
-        height_bound=ghost.bound,
         fault=ghost.fault,
         reason=ghost.reason,
     )

@@ -6,7 +6,6 @@ from __future__ import annotations
 from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, may_sign
 from kuutamod.core.model import Faults, Ghost, Giveup, NodeState, spend
-from kuutamod.core.records import release_bound
 
 LONGEST_PAUSE = 30.0
 """Seconds; the longest pause between local restarts."""
@@ -46,8 +45,7 @@ def let_go(state: NodeState, giveup: Giveup) -> NodeState:
     if lease is None:
         return replace(state, giveup=None, promotion_failed=False)
     height = max(lease.floor, state.height_seen)
-    bound = release_bound(state, lease, state.child_died)
-    ghost = None if lease.lost else Ghost(lease.session, lease.term, giveup.reason, giveup.fault, height, bound)
+    ghost = None if lease.lost else Ghost(lease.session, lease.term, giveup.reason, giveup.fault, height)
     # The guard may be handing the lock back too, and nobody knows when its last try arrives.
     state = spend(state, lease.session)
     return replace(state, lease=None, ghost=ghost or state.ghost, giveup=None, promotion_failed=False)

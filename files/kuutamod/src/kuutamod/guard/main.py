@@ -15,7 +15,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kuutamod.guard import rules, wire
 from kuutamod.guard.child import Neard, own_cgroup, place_link, remove_link, start_time
@@ -38,7 +37,7 @@ class Guard:
         self._cause: Cause | None = None
         self._why = ""
         self._key: tuple[Path, Path] | None = None
-        self._plan: dict[str, Any] | None = None
+        self._plan: dict[str, str] | None = None
         self._access: ConsulAccess | None = None
 
     def run(self) -> None:
@@ -83,7 +82,7 @@ class Guard:
         wire.send(self._end, wire.STARTED, pid=neard.pid, start_time=start_time(neard.pid))
         return True
 
-    def _arm(self, fence_at: float, plan: dict[str, Any]) -> None:
+    def _arm(self, fence_at: float, plan: dict[str, str]) -> None:
         newest = max(fence_at, self._view.fence_at or fence_at)
         self._view = replace(self._view, fence_at=newest)
         self._plan = plan
@@ -144,7 +143,7 @@ class Guard:
             cause = Cause.ORPHANED
         armed = self._plan is not None and self._access is not None
         if rules.releases(cause, armed) and self._plan is not None and self._access is not None:
-            outcome = release(self._access, self._plan, at)
+            outcome = release(self._access, self._plan)
             wire.send(self._end, wire.RELEASED, outcome=outcome)
             if self._supervisor_gone():
                 destroy_session(self._access, self._plan["session"], self._plan["member"])

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kuutamod.core.heights import signed_bound
-
 PATIENCE = 10.0
 """Seconds the guard tries; after that the others take the lock by the guard time."""
 RELEASED = "released the lock"
@@ -55,14 +53,11 @@ class ConsulAccess:
         return {"X-Consul-Token": token} if token else {}
 
 
-def release(access: ConsulAccess, plan: Mapping[str, Any], died: float, clock: int = time.CLOCK_BOOTTIME) -> str:
-    """Unlock with the marker; returns what came of it. Never raises, ends after PATIENCE seconds.
-
-    ``died``: when neard's exit status was collected (boottime seconds); it bounds what neard can have signed.
-    """
+def release(access: ConsulAccess, plan: Mapping[str, str], clock: int = time.CLOCK_BOOTTIME) -> str:
+    """Unlock with the marker; returns what came of it. Never raises, ends after PATIENCE seconds."""
     operations = [
         {"KV": {"Verb": "check-session", "Key": plan["key"], "Session": plan["session"]}},
-        {"KV": {"Verb": "unlock", "Key": plan["key"], "Session": plan["session"], "Value": _encoded(_bounded(plan, died))}},
+        {"KV": {"Verb": "unlock", "Key": plan["key"], "Session": plan["session"], "Value": _encoded(plan["value"])}},
     ]
     body = json.dumps(operations)
     end = time.clock_gettime(clock) + PATIENCE
@@ -93,12 +88,6 @@ def destroy_session(access: ConsulAccess, session: str, member: str) -> None:
         _put(access, url, "/v1/txn", body)
         if _put(access, url, f"/v1/session/destroy/{session}", "")[0] == http.HTTPStatus.OK:
             return
-
-
-def _bounded(plan: Mapping[str, Any], died: float) -> str:
-    """The record with the height above which the dead neard signed nothing."""
-    bound = signed_bound(int(plan["head"]), float(plan["head_at"]), died)
-    return json.dumps({**json.loads(plan["value"]), "height_bound": bound}, separators=(",", ":"), sort_keys=True)
 
 
 def _encoded(value: str) -> str:

@@ -229,7 +229,7 @@ class NeardProcess:
             "cgroup": files.cgroup,
         }
 
-    def _plan(self, plan: ac.ReleasePlan | None) -> dict[str, object] | None:
+    def _plan(self, plan: ac.ReleasePlan | None) -> dict[str, str] | None:
         if plan is None:
             return None
         return {
@@ -237,8 +237,6 @@ class NeardProcess:
             "session": plan.session,
             "member": member_key(self._identity.account_id, self._identity.node_id),
             "value": plan.record.to_json(),
-            "head": plan.head,
-            "head_at": plan.head_at,
         }
 
     def _not_started(self, serial: int, why: str) -> ev.ChildStartFailed:
