@@ -97,7 +97,8 @@ def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
         outcome, why = _outcome(reply)
         at = node.host.local()
         sent = at if world.switches.proof_from_answer else now
-        return ev.TakeAnswered(action.session, outcome, action.record, action.fault_takeover, sent, at, why)
+        about = (action.session, outcome, action.record, action.fault_takeover, sent, at, why)
+        return ev.TakeAnswered(*about, action.confirmed)
 
     made = _request(node, "take", run, finish, locks=LOCK)
     return made

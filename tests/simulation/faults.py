@@ -161,7 +161,19 @@ _TOGETHER: tuple[tuple[Kind, ...], ...] = (
     (Kind.AGENT_LEAVE, Kind.CUT),
     (Kind.HANG, Kind.SLOW_START),
 )
-"""Faults that are worst at the same time."""
+"""Faults of one node that are worst at the same time."""
+
+_APART: tuple[tuple[Kind, Kind], ...] = (
+    (Kind.CUT, Kind.SLOW_NET),
+    (Kind.STOP, Kind.SLOW_NET),
+    (Kind.LOSE_HOST, Kind.SLOW_NET),
+    (Kind.INVALIDATE, Kind.SLOW_NET),
+    (Kind.LEADER_LOSS, Kind.SLOW_NET),
+    (Kind.LOSE_HOST, Kind.CUT),
+    (Kind.CRASH, Kind.PAUSE_SUPERVISOR),
+    (Kind.CRASH, Kind.ISOLATE),
+)
+"""A fault of one node (or of Consul), and one that all the others have meanwhile."""
 
 
 def draw(setup: Setup) -> tuple[Fault, ...]:
@@ -176,15 +188,33 @@ def draw(setup: Setup) -> tuple[Fault, ...]:
 
 
 def _cluster(dice: Dice, at: float, nodes: int) -> list[Fault]:
-    if dice.chance(0.5):
+    way = dice.unit()
+    if way < 0.15:
+        return _apart(dice, at, nodes)
+    if way < 0.6:
         kinds: tuple[Kind, ...] = dice.pick(_TOGETHER)
     else:
         kinds = tuple(dice.weighted(_SINGLE) for _ in range(dice.whole(1, 3)))
     target = HOLDER if dice.chance(0.75) else dice.whole(0, nodes - 1)
+    in_step, long = dice.chance(0.4), dice.between(9.0, 20.0)
     found = []
     for kind in kinds:
-        node = target if dice.chance(0.85) else dice.whole(0, nodes - 1)
-        offset = dice.between(0.0, 1.0) if dice.chance(0.7) else dice.between(0.0, 12.0)
+        node = target if in_step or dice.chance(0.85) else dice.whole(0, nodes - 1)
+        offset = dice.between(0.0, 1.0) if in_step or dice.chance(0.7) else dice.between(0.0, 12.0)
         seconds = dice.between(0.5, 6.0) if dice.chance(0.4) else dice.between(6.0, 25.0)
-        found.append(Fault(round(at + offset, 3), kind, node, round(seconds, 3), int(dice.unit() * 1000) / 1000))
+        if in_step:
+            seconds = long
+        found.append(_fault(dice, at + offset, kind, node, seconds))
     return found
+
+
+def _apart(dice: Dice, at: float, nodes: int) -> list[Fault]:
+    kind, others = dice.pick(_APART)
+    seconds = dice.between(5.0, 15.0)
+    found = [_fault(dice, at + dice.between(0.0, 1.0), kind, HOLDER, seconds)]
+    found += [_fault(dice, at + dice.between(0.0, 1.0), others, node, seconds + 3.0) for node in range(nodes)]
+    return found
+
+
+def _fault(dice: Dice, at: float, kind: Kind, node: int, seconds: float) -> Fault:
+    return Fault(round(at, 3), kind, node, round(seconds, 3), int(dice.unit() * 1000) / 1000)

@@ -329,19 +329,19 @@ def _restore(world: World, _: Host, fault: Fault) -> Heal:
     return _nothing
 
 
-def confirm(world: World) -> bool:
-    """An operator makes sure that nothing signs, then confirms the lock as it is; False: not now."""
+def confirm(world: World) -> None:
+    """An operator makes sure that nothing signs, then confirms the lock as it is; if not now, he will look again."""
     store = world.cluster.store
-    record = store.record(world.cluster.lock_entry())
-    if record is None or world.judge.able or not world.cluster.leads:
-        return False
+    entry = world.cluster.lock_entry()
+    record = store.record(entry)
+    if entry is None or record is None or world.judge.able or not world.cluster.leads:
+        return
     world.cover(Seen.OPERATOR_CONFIRMED)
-    world.judge.confirmed.add(record.term)
+    world.judge.confirmed.add(entry.index)
     world.note("operator", "confirms term {} of {}", record.term, ACCOUNT)
-    config = replace(store.data.config, confirmed_term=record.term, confirmed_height=record.last_height)
+    config = replace(store.data.config, confirmed_term=record.term, confirmed_index=entry.index)
     store.data.config = config
     store.data.index += 1
-    return True
 
 
 _BEGIN: dict[Kind, Callable[[World, Host, Fault], Heal]] = {

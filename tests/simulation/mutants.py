@@ -99,7 +99,7 @@ def _bare_lock(key: str, session: str, value: str) -> list[transactions.Operatio
 
 def _by_lock_delay(watch: Watch, law: LeaseLaw) -> Opening | None:
     if watch.view.session is None and not watch.view.missing:
-        return Opening(ac.TakeKind.FREE, watch.first_seen, "it is free and Consul lets us")
+        return Opening(ac.TakeKind.FREE, watch.first_seen, "it is free and Consul lets us", watch.first_seen)
     return takeover.opening(watch, law)
 
 
@@ -109,7 +109,8 @@ def _own_guard_only(watch: Watch, law: LeaseLaw) -> Opening | None:
 
 def _missing_after_guard(watch: Watch, law: LeaseLaw) -> Opening | None:
     if watch.view.missing:
-        return Opening(ac.TakeKind.FREE, watch.first_seen + law.guard_time, "it has been missing for the guard time")
+        at = watch.first_seen + law.guard_time
+        return Opening(ac.TakeKind.FREE, at, "it has been missing for the guard time", at)
     return takeover.opening(watch, law)
 
 
@@ -197,7 +198,7 @@ def _rust_law(setup: Setup) -> Setup:
 
 def _blind_acquire(watch: Watch, law: LeaseLaw) -> Opening | None:
     at = watch.first_seen if watch.view.session is None else float("inf")
-    return Opening(ac.TakeKind.FREE, at, "it looks free")
+    return Opening(ac.TakeKind.FREE, at, "it looks free", at)
 
 
 def _blind_take(kind: ac.TakeKind, key: str, session: str, index: int, value: str) -> list[transactions.Operation]:

@@ -125,16 +125,18 @@ class World:
         self.timeline.after(after, self._operator)
 
     def _operator(self) -> None:
-        record = self.cluster.store.record(self.cluster.lock_entry())
-        confirmed = self.cluster.store.data.config.confirmed_term
+        entry = self.cluster.lock_entry()
+        record = self.cluster.store.record(entry)
+        confirmed = self.cluster.store.data.config.confirmed_index
         regressed = record is not None and any(
             host.supervisor is not None and host.supervisor.state.term_seen > record.term for host in self.hosts
         )
-        if regressed and record is not None and confirmed != record.term:
-            self.cover(Seen.TERM_REGRESS_BLOCKED)
-            if not inject.confirm(self):
-                self.timeline.after(5.0, self._operator)
-                return
+        if regressed and entry is not None:
+            if confirmed != entry.index:
+                self.cover(Seen.TERM_REGRESS_BLOCKED)
+                inject.confirm(self)
+            self.timeline.after(5.0, self._operator)
+            return
         self._blocked_by_operator = False
         self._ok_since["consul"] = self.timeline.now
 

@@ -137,7 +137,9 @@ class FakeConsul:
         """As in kuutamod.consul.leader."""
         assert deadline > 0
         self.asked.append((settings.urls, account_id, "confirm"))
-        return Confirmation(LockRecord("host-a", "node-a", 7), FleetConfig(confirmed_term=7, confirmed_height=99))
+        return Confirmation(
+            LockRecord("host-a", "node-a", 7, last_height=99), FleetConfig(confirmed_term=7, confirmed_index=12)
+        )
 
 
 @pytest.fixture

@@ -60,14 +60,16 @@ def test_confirm(server: ConsulServer, account: str) -> None:
     session = holder(node)
     node.beat(session, term=4, last_height=900)
     done = leader.confirm(settings, account, 5.0)
-    assert (done.config.confirmed_term, done.config.confirmed_height, done.record.node_id) == (4, 900, "n1")
+    index = entry_of(server, lock_key(account)).modify_index
+    assert (done.config.confirmed_term, done.config.confirmed_index, done.record.node_id) == (4, index, "n1")
 
     client = server.client()
     client.kv_put(config_key(account), json.dumps({"fingerprint": "ed25519:x", "later": 1}))
     node.beat(session, term=5, last_height=901)
     leader.confirm(settings, account, 5.0)
     written = entry_of(server, config_key(account)).json()
-    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_height": 901}
+    index = entry_of(server, lock_key(account)).modify_index
+    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_index": index}
 
     client.kv_put(config_key(account), "not json")
     with pytest.raises(ConsulError, match="repair or delete"):

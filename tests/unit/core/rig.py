@@ -9,7 +9,7 @@ from typing import TypeVar
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.decide import decide
-from kuutamod.core.model import Home, Identity, LockView, NodeState, Policy, State, Status, label
+from kuutamod.core.model import Home, Identity, LockView, NodeState, Policy, State, Status, Watch, label
 from kuutamod.core.observe import observe
 from kuutamod.core.plan import begin
 from kuutamod.core.protocol import FleetConfig, LockRecord
@@ -112,7 +112,10 @@ class Rig:
         self.tell(ev.MemberPublished(new, self.take(ac.Publish).record, self.now))
 
     def lock(self, view: LockView, step: bool = True) -> None:
-        """A consistent read shows this."""
+        """A consistent read shows this; the node has watched for long."""
+        if self.state.watch is None:
+            long = Watch(LockView(1, "s0"), first_seen=self.now, last_seen=self.now, since=self.now - 100)
+            self.state = replace(self.state, watch=long)
         self.tell(ev.LockSeen(view, self.now, self.now, watched=True), step)
 
     def holder(self) -> ac.Take:

@@ -11,6 +11,7 @@ from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.model import Ghost, Home, LockView, Peer, Phase, Policy, Role, State, phase
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
+from kuutamod.core.readiness import ineligible
 from unit.core.rig import KEY, RELEASED, Rig
 
 HELD = LockRecord("host-b", "b", 4, heartbeat=3, guard_time=9, fingerprint=KEY, last_height=90)
@@ -130,9 +131,29 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     rig = Rig()
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4), rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_index=7), rig.now))
     rig.lock(LockView(7, None, RELEASED))
-    assert rig.take(ac.Take).record.term == 10
+    take = rig.take(ac.Take)
+    assert (take.record.term, take.confirmed) == (10, True)
+
+
+def test_a_confirmation_is_of_one_state_of_the_key_and_of_no_other() -> None:
+    """The same old value, restored once more, needs another word."""
+    rig = Rig()
+    rig.state = replace(rig.state, term_seen=9, term_stored=9)
+    rig.registered()
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_index=7), rig.now))
+    rig.lock(LockView(8, None, RELEASED))
+    assert not rig.has(ac.Take)
+    assert "kuutamoctl confirm" in rig.why
+
+
+def test_a_holder_does_not_call_its_own_takeover_a_term_that_went_backwards() -> None:
+    rig = Rig()
+    rig.validating()
+    rig.run(3)
+    assert rig.state.lease is not None
+    assert [reason.code for reason in ineligible(rig.state, rig.now)] == []
 
 
 def test_a_missing_key_is_never_taken_it_is_written_anew_first() -> None:

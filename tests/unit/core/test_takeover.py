@@ -35,7 +35,7 @@ def at(watch: Watch) -> float:
 @pytest.mark.parametrize(
     ("view", "kind", "wait"),
     [
-        (LockView(5, None, MARKED), TakeKind.FREE, 0.0),
+        (LockView(5, None, MARKED), TakeKind.FREE, 9.0),
         (LockView(5, None, HELD), TakeKind.FREE, 9.0),
         (LockView(5, "s", HELD), TakeKind.STEAL, 9.0),
         (LockView(5, "s", MARKED), TakeKind.STEAL, 9.0),
@@ -70,7 +70,30 @@ def test_a_marker_that_a_restored_snapshot_brought_back_is_not_trusted() -> None
     watch = watch_lock(watch, LockView(5, None, MARKED), 101.0, LAW)
     assert at(watch) == 110.0
     watch = watch_lock(watch, LockView(91, None, MARKED), 102.0, LAW)
-    assert at(watch) == 102.0
+    assert at(watch) == 110.0
+    watch = watch_lock(watch, LockView(92, "s", HELD), 109.0, LAW)
+    watch = watch_lock(watch, LockView(93, None, MARKED), 112.0, LAW)
+    assert at(watch) == 112.0
+
+
+def test_a_marker_is_trusted_at_once_by_who_has_watched_the_lock_for_the_guard_time() -> None:
+    """Who has not can't tell a release of now from an old one that a restored snapshot shows."""
+    watch = seen(LockView(5, "s", HELD), 100.0, 105.0)
+    early = watch_lock(watch, LockView(6, None, MARKED), 106.0, LAW)
+    assert at(early) == 109.0
+    late = watch_lock(seen(LockView(5, "s", HELD), 100.0, 105.0, 110.0), LockView(6, None, MARKED), 110.5, LAW)
+    assert at(late) == 110.5
+    chance = opening(early, LAW)
+    assert chance is not None
+    assert chance.others == 106.0
+
+
+def test_a_marker_that_appears_after_the_key_was_deleted_is_not_trusted() -> None:
+    """The holder can't have written it: its session no longer held the key."""
+    watch = seen(LockView(5, "s", HELD), 80.0, 85.0, 90.0, 95.0, 100.0)
+    watch = watch_lock(watch, LockView(0), 101.0, LAW)
+    watch = watch_lock(watch, LockView(9, None, MARKED), 102.0, LAW)
+    assert at(watch) == 110.0
 
 
 def test_blindness_starts_the_count_anew() -> None:

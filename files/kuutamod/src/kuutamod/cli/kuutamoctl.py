@@ -136,8 +136,8 @@ def _confirm(account: str, consul: ConsulSettings, sure: bool) -> int:
         return Exit.NO_LEADER
     done = confirm(consul, account, DEADLINE)
     print(
-        f"Confirmed for {account}: nodes accept term {done.config.confirmed_term} and don't wait for the chain to pass "
-        f"height {done.config.confirmed_height} (last written by {done.record.node_id})."
+        f"Confirmed for {account}: nodes accept the lock as it is, in term {done.config.confirmed_term} (last written by "
+        f"{done.record.node_id}), and don't wait for the chain to pass height {done.record.last_height}."
     )
     return Exit.DONE
 

@@ -142,7 +142,9 @@ class ConsulAdapter:
             await self._transact(self._lock, "take", operations)
         except ConsulError as error:
             outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
-        return ev.TakeAnswered(action.session, outcome, action.record, action.fault_takeover, sent, self._clock.now(), why)
+        now = self._clock.now()
+        about = (action.session, outcome, action.record, action.fault_takeover, sent, now)
+        return ev.TakeAnswered(*about, why, action.confirmed)
 
     async def _create_key(self, action: CreateKey) -> ev.KeyCreated:
         operations = transactions.create(self._key, action.record.to_json())

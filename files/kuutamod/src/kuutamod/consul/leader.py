@@ -72,8 +72,8 @@ def _holder(client: Any, key: str) -> LeaderInfo:
 def confirm(settings: ConsulSettings, account_id: str, deadline: float) -> Confirmation:
     """Record an operator's word that nothing signs, for the lock exactly as it is now.
 
-    Writes term and last height of the lock's record into the fleet's config, in a transaction that is refused if either
-    has changed meanwhile. ``deadline`` in seconds; raises ConsulError with a text for people.
+    Writes the term of the lock's record and the key's ModifyIndex into the fleet's config, in a transaction that is
+    refused if either key has changed meanwhile. ``deadline`` in seconds; raises ConsulError with a text for people.
     """
     return _run(settings, deadline, lambda client: _confirm(client, lock_key(account_id), config_key(account_id)))
 
@@ -88,7 +88,7 @@ def _confirm(client: Any, lock: str, settings: str) -> Confirmation:
             raise ConsulError(Fault.CONFLICT, f"nothing to confirm: key {lock} {what}, so it has no term to go by")
         if config is None:
             raise ConsulError(Fault.CONFLICT, f"key {settings} is not a JSON object; repair or delete it first")
-        config = replace(config, confirmed_term=record.term, confirmed_height=record.last_height)
+        config = replace(config, confirmed_term=record.term, confirmed_index=held.index)
         index = old.index if old is not None else 0
         try:
             transact(client, transactions.confirm(lock, held.index, settings, index, config.to_json()))

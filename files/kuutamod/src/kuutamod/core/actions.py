@@ -161,13 +161,14 @@ class TakeKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Take:
-    """Take the lock if it is still exactly as in ``view``."""
+    """Take the lock if it is still exactly as in ``view``. ``confirmed``: an operator said, of that, that nothing signs."""
 
     session: str
     view: LockView
     kind: TakeKind
     record: LockRecord
     fault_takeover: bool = False
+    confirmed: bool = False
     slot = Slot.LOCK
 
 

@@ -215,6 +215,7 @@ class TakeAnswered:
     sent: float
     at: float
     why: str = ""
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class Lease:
     ``proof``: when the last successful heartbeat (or the take) was sent, boottime seconds. ``since``: when this node took
     the lock. ``counter``: heartbeats sent. ``floor``: the last height the previous holder recorded. ``chain``: what was
     seen of the chain since the take; ``settled``: it has moved past what the previous holder can have signed.
+    ``confirmed``: an operator's word, of the lock that it took, that nothing signs.
     ``fault_takeover``: the previous holder gave the lock up by its own fault (hold-off counts these). ``lost``: Consul's
     word that the lock is no longer ours; final. ``doubt``: why the newest heartbeat has no answer, empty after a proof.
     """
@@ -130,6 +131,7 @@ class Lease:
     floor: int = 0
     chain: Chain = UNSEEN
     settled: bool = False
+    confirmed: bool = False
     fault_takeover: bool = False
     lost: str | None = None
     doubt: str = ""

@@ -9,7 +9,7 @@ from kuutamod.core.lease import fence_at
 from kuutamod.core.model import Child, Giveup, Home, NodeState, Peer, Promotion, Role, Slot, State, label
 from kuutamod.core.plan import Plan
 from kuutamod.core.promotion import promotion_of
-from kuutamod.core.readiness import Reason, behind, behind_chain, fresh_proof, not_activated
+from kuutamod.core.readiness import Reason, behind, behind_chain, confirmed, fresh_proof, not_activated
 from kuutamod.core.recovery import within_hold_off
 from kuutamod.core.takeover import opening, watching
 from kuutamod.core.upkeep import RETRY
@@ -154,11 +154,11 @@ def _contend(plan: Plan) -> str:
     if chance is None:
         return _create_key(plan)
     soft = [reason for reason in reasons if reason.soft]
-    at = chance.at + (state.policy.patience if soft else 0.0)
+    at = max(chance.at, chance.others + state.policy.patience) if soft else chance.at
     if not plan.after(at) or not watching(state.watch, law, now):
         return _waiting(state, soft[0].text if soft else "")
-    before = state.watch.view.record
-    if before is not None and behind(state, before.last_height):
+    before, word = state.watch.view.record, confirmed(state)
+    if before is not None and behind(state, before.last_height) and not word:
         return f"standby: the chain has not passed height {before.last_height}, the last of {before.node_id}"
     if state.take_refused is not None:
         reread = state.watch.last_seen > state.take_refused
@@ -166,7 +166,7 @@ def _contend(plan: Plan) -> str:
             return "standby: taking the lock was refused; looking again"
     record = records.take(state)
     fault = before is not None and before.released and before.fault and before.node_id != state.identity.node_id
-    plan.do(ac.Take(state.session.id, state.watch.view, chance.kind, record, fault_takeover=fault))
+    plan.do(ac.Take(state.session.id, state.watch.view, chance.kind, record, fault_takeover=fault, confirmed=word))
     return f"taking the lock for term {record.term}: {chance.why}"
 
 
@@ -190,7 +190,8 @@ def _waiting(state: NodeState, soft: str) -> str:
     if watch.view.session is not None:
         return f"standby: {holder} holds the lock in term {term}{suffix}"
     if watch.view.released:
-        return f"standby: {holder} released the lock of term {term}; others go first{suffix}"
+        first = "others go first" if soft else "this node has to watch it for the guard time first"
+        return f"standby: {holder} released the lock of term {term}; {first}{suffix}"
     return f"standby: {holder} lost the lock of term {term} without proof of death; waiting the guard time{suffix}"
 
 

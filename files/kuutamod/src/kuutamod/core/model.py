@@ -154,13 +154,16 @@ class LockView:
 
 @dataclass(frozen=True)
 class Watch:
-    """The lock as this node itself has seen it over time; ``highest`` is the highest index it ever showed."""
+    """The lock as this node itself has seen it over time.
+
+    ``first_seen``: when it first saw this view; ``since``: from when on it has watched, and the index only grew.
+    """
 
     view: LockView
     first_seen: float
     last_seen: float
+    since: float
     largest_guard: float = 0.0
-    highest: int = 0
 
 
 @dataclass(frozen=True)

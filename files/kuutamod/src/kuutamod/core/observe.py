@@ -10,7 +10,7 @@ from kuutamod.core import events as ev
 from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, lose, may_sign, prove
 from kuutamod.core.model import Child, Ghost, Giveup, Home, LockView, NodeState, Peer, Role, Session, Slot, Status
-from kuutamod.core.readiness import confirmed
+from kuutamod.core.readiness import lease_confirmed
 from kuutamod.core.recovery import after_failure, let_go
 from kuutamod.core.takeover import watch_lock
 
@@ -158,7 +158,7 @@ def _settle(state: NodeState, status: Status, sent: float) -> Lease | None:
         return lease
     chain = lease.chain.after(status.height) if sent >= lease.since else lease.chain
     moved = chain.moved_on and status.height > lease.floor
-    return replace(lease, chain=chain, settled=moved or confirmed(state, lease.floor))
+    return replace(lease, chain=chain, settled=moved or lease_confirmed(state, lease))
 
 
 def _stranger(state: NodeState, child: Child, status: Status) -> str:
@@ -302,6 +302,7 @@ def _take_answered(state: NodeState, event: ev.TakeAnswered) -> NodeState:
         proof=event.sent,
         since=event.at,
         floor=record.last_height,
+        confirmed=event.confirmed,
         fault_takeover=event.fault_takeover,
     )
     # A holder does not watch: what it knew of the lock is old when it contends again.

@@ -157,19 +157,19 @@ class MemberRecord:
 class FleetConfig:
     """Fleet-wide settings. ``fingerprint``: the validator's public key every node must hold, empty when not recorded.
 
-    ``confirmed_term`` and ``confirmed_height`` are an operator's word that nothing signs: the lock's term may be as low as
-    the first, and the chain need not have passed a recorded last height of the second.
+    ``confirmed_term`` and ``confirmed_index`` are an operator's word that nothing signs, of the lock with this term under
+    this ModifyIndex and no other: its term may be lower than one already seen, and the chain need not move on first.
     """
 
     fingerprint: str = ""
     confirmed_term: int | None = None
-    confirmed_height: int | None = None
+    confirmed_index: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> str:
         """The text that goes into Consul; fields this version does not know are kept."""
         data: dict[str, object] = dict(self.extra)
-        for name in ("fingerprint", "confirmed_term", "confirmed_height"):
+        for name in ("fingerprint", "confirmed_term", "confirmed_index"):
             value = getattr(self, name)
             if value not in ("", None):
                 data[name] = value
@@ -183,12 +183,12 @@ class FleetConfig:
         data = _loads(text)
         if data is None:
             return None
-        known = {"fingerprint", "confirmed_term", "confirmed_height"}
-        term, height = data.get("confirmed_term"), data.get("confirmed_height")
+        known = {"fingerprint", "confirmed_term", "confirmed_index"}
+        term, index = data.get("confirmed_term"), data.get("confirmed_index")
         return cls(
             fingerprint=_text(data, "fingerprint"),
             confirmed_term=term if isinstance(term, int) else None,
-            confirmed_height=height if isinstance(height, int) else None,
+            confirmed_index=index if isinstance(index, int) else None,
             extra={k: v for k, v in data.items() if k not in known},
         )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kuutamod.core.heights import MOVES
+from kuutamod.core.lease import Lease
 from kuutamod.core.model import Child, NodeState
 
 ANSWER_AGE = 2.0
@@ -60,7 +61,8 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
     if state.fleet is None:
         return [Reason("bad-config", "the fleet's config key in Consul is not readable JSON: repair or delete it")]
     found: list[Reason] = []
-    record = state.watch.view.record
+    # A holder does not watch: what it saw before its take is no news of the lock.
+    record = state.watch.view.record if state.lease is None else None
     mine = state.identity.fingerprint
     if state.fleet.fingerprint and state.fleet.fingerprint != mine:
         found.append(
@@ -68,7 +70,7 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
         )
     elif not state.fleet.fingerprint and record and record.fingerprint not in ("", mine):
         found.append(Reason("foreign-key", f"this node's key is {mine}, {record.node_id}'s is {record.fingerprint}"))
-    if record and record.term < state.term_seen and state.fleet.confirmed_term != record.term:
+    if record and record.term < state.term_seen and not confirmed(state):
         text = (
             f"the lock's term {record.term} is lower than {state.term_seen}, which this node has seen (Consul restored "
             "from an old snapshot?): check that nothing signs, then run `kuutamoctl confirm`"
@@ -77,16 +79,22 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
     return found
 
 
-def confirmed(state: NodeState, floor: int) -> bool:
-    """Has an operator said that the chain need not pass the previous holder's last height?"""
-    return state.fleet is not None and state.fleet.confirmed_height == floor
+def confirmed(state: NodeState) -> bool:
+    """Has an operator said, of the lock exactly as it is, that nothing signs?"""
+    fleet, watch = state.fleet, state.watch
+    return fleet is not None and watch is not None and not watch.view.missing and fleet.confirmed_index == watch.view.index
+
+
+def lease_confirmed(state: NodeState, lease: Lease) -> bool:
+    """Has an operator said that the chain need not move on before this holder signs?"""
+    return lease.confirmed or (state.fleet is not None and state.fleet.confirmed_term == lease.term)
 
 
 def behind(state: NodeState, floor: int) -> bool:
     """Is this node's head no further than ``floor``, the last that the previous holder is known to have had?"""
     child = state.child
     height = child.status.height if child is not None and child.status is not None else 0
-    return 0 < floor >= height and not confirmed(state, floor)
+    return 0 < floor >= height
 
 
 def behind_chain(state: NodeState) -> Reason | None:

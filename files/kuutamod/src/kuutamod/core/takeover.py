@@ -16,46 +16,54 @@ from kuutamod.core.model import LockView, Watch
 
 @dataclass(frozen=True)
 class Opening:
-    """The lock may be taken by a ``kind`` of transaction at ``at`` (boottime seconds) or later; ``why`` for the log."""
+    """The lock may be taken by a ``kind`` of transaction at ``at`` (boottime seconds) or later; ``why`` for the log.
+
+    ``others``: from when on a node may take it that has watched for longer.
+    """
 
     kind: TakeKind
     at: float
     why: str
+    others: float
 
 
 def watch_lock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) -> Watch:
     """What this node knows of the lock after a read answered at ``at`` (boottime seconds).
 
     The count of G starts anew when anything about the key changed, in either direction, and when this node was blind for
-    longer than a lease lasts: then it can't tell an unmoved index from one that moved and came back.
+    longer than a lease lasts: then it can't tell an unmoved index from one that moved and came back. A blind node, and one
+    that sees the index go backwards or the key vanish, knows nothing of what went before: `since` begins anew.
     """
     guard = max(watch.largest_guard if watch else 0.0, view.record.guard_time if view.record else 0.0)
     blind = watch is not None and at - watch.last_seen > law.fence_deadline
     if watch is None or blind or watch.view != view:
-        highest = max(view.index, watch.highest if watch else 0)
-        return Watch(view=view, first_seen=at, last_seen=at, largest_guard=guard, highest=highest)
+        since = at if watch is None or blind or view.index < watch.view.index else watch.since
+        return Watch(view=view, first_seen=at, last_seen=at, since=since, largest_guard=guard)
     return replace(watch, last_seen=max(at, watch.last_seen))
 
 
 def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     """When and how the lock may be taken, given that nothing moves it before; None for a missing key.
 
-    Free with the marker: at once, the last holder proved its neard dead. Everything else (held, free without the marker,
-    unreadable): when the index has not moved for G, and G is the larger of ours and any the holders published.
+    Free with the marker: at once, the last holder proved its neard dead; but only by a node that has watched the lock for
+    G, during which the index only grew. Any other may be looking at a marker of the past, brought back by a restored
+    snapshot or an operator, while a holder of today has not noticed yet; G after the restore there is none.
+    Everything else (held, free without the marker, unreadable): when the index has not moved for G. G is the larger of
+    ours and any the holders published.
     A missing key has no index: it may have been created, held and deleted between two looks, by a holder that still
     signs. So G can't be counted on it; the key has to be written anew first, held by nobody.
-    A marker under an index that went backwards is an old one, brought back by a restored snapshot: a holder of today may
-    not have noticed yet, so it waits for G like everything else.
     """
     view = watch.view
     if view.missing:
         return None
-    if view.released and view.index >= watch.highest:
-        return Opening(TakeKind.FREE, watch.first_seen, "it is released with proof")
-    at = watch.first_seen + max(law.guard_time, watch.largest_guard)
+    guard = max(law.guard_time, watch.largest_guard)
+    if view.released:
+        at = max(watch.first_seen, watch.since + guard)
+        return Opening(TakeKind.FREE, at, "it is released with proof", others=watch.first_seen)
+    at = watch.first_seen + guard
     if view.session is None:
-        return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time")
-    return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time")
+        return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time", others=at)
+    return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time", others=at)
 
 
 def watching(watch: Watch, law: LeaseLaw, now: float) -> bool:
