@@ -191,6 +191,21 @@ def test_a_missing_key_is_taken_after_the_guard_time_with_a_term_above_every_mem
     assert (take.kind, take.record.term) == (ac.TakeKind.FREE, 18)
 
 
+def test_a_larger_guard_time_of_any_member_is_waited_for_when_the_locks_value_is_lost() -> None:
+    """Whoever holds it may be that member, with its longer lease; its own value of the lock would say so."""
+    rig = Rig()
+    rig.registered()
+    member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    start = rig.now
+    while rig.now < start + 14.9:
+        rig.lock(LockView(4, "s9", None))
+        assert not rig.has(ac.Take)
+        rig.run(0.25)
+    rig.run(0.5)
+    assert rig.take(ac.Take).kind is ac.TakeKind.STEAL
+
+
 def test_the_chain_must_have_passed_the_previous_holders_last_height() -> None:
     rig = Rig()
     rig.registered()

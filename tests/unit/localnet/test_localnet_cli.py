@@ -13,6 +13,7 @@ from kuutamo_localnet import cli
 from kuutamo_localnet.bench import NAMES, BenchOptions
 from kuutamo_localnet.fleet_plan import installed
 from kuutamo_localnet.localnet import DEFAULT_DIRECTORY, Ended, UpOptions, ended_by_signals
+from kuutamo_localnet.soak import SoakOptions
 
 
 @pytest.fixture
@@ -59,6 +60,10 @@ def test_a_neard_is_looked_up_and_makes_its_own_chain(ups: list[UpOptions], monk
         (["up", "--neard", sys.executable, "--block-time-ms", "100"], "--block-time-ms 100: --neard sets its own"),
         (["bench", "--runs", "x"], "argument --runs: 'x': expected a whole number above 0"),
         (["bench", "--cases", "clean_stop,sunspots"], "argument --cases: sunspots: unknown; there are clean_stop, "),
+        (["soak", "--minutes", "0.1"], "argument --minutes: '0.1': expected minutes, at least 0.17"),
+        (["soak", "--minutes", "long"], "argument --minutes: 'long': expected minutes"),
+        (["soak", "--minutes", "inf"], "argument --minutes: 'inf': expected minutes"),
+        (["soak", "--seed", "-1"], "argument --seed: '-1': expected a whole number, 0 or above"),
         (["kill"], "the following arguments are required: NODE"),
         (["kill", "node0", "--part", "soul"], "argument --part: invalid choice: 'soul'"),
         ([], "the following arguments are required: COMMAND"),
@@ -69,6 +74,23 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], message: str, ca
         cli.main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_soak_repeats_a_seed_or_draws_a_fresh_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[SoakOptions] = []
+
+    def soak(options: SoakOptions, _out: object) -> int:
+        found.append(options)
+        return 0
+
+    monkeypatch.setattr(cli, "soak", soak)
+    out = tmp_path / "soak.json"
+    assert cli.main(["soak", "--minutes", "0.5", "--seed", "7", "--out", str(out), "--dir", str(tmp_path)]) == 0
+    assert found.pop() == SoakOptions(0.5, 7, out, tmp_path)
+    for _ in range(2):
+        assert cli.main(["soak"]) == 0
+    assert (found[0].minutes, found[0].out, found[0].directory) == (5.0, Path("build/soak.json"), Path("build/soak"))
+    assert found[0].seed != found[1].seed
 
 
 def test_bench_takes_some_cases(monkeypatch: pytest.MonkeyPatch) -> None:

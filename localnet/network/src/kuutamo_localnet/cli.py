@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -19,6 +20,8 @@ from .fleet_node import Part
 from .fleet_plan import FleetSpec
 from .localnet import DEFAULT_DIRECTORY, HOLD_OFF, UpOptions, up
 from .real_neard import NeardError
+from .soak import SoakOptions, fresh_seed, soak
+from .soak_plan import FEWEST_SECONDS
 from .workspace import WorkspaceError
 
 MOST_NODES = 20
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return up(_up_options(options), sys.stdout)
             case "bench":
                 return bench(BenchOptions(options.runs, options.cases, options.out, options.dir), sys.stdout)
+            case "soak":
+                seed = fresh_seed() if options.seed is None else options.seed
+                return soak(SoakOptions(options.minutes, seed, options.out, options.dir), sys.stdout)
             case _:
                 request = Request(Verb(options.command), getattr(options, "node", ALL), getattr(options, "part", PARTS[0]))
                 sys.stdout.write(ask(options.dir, request) + "\n")
@@ -54,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_up(commands.add_parser("up", help="run a network until Ctrl-C", allow_abbrev=False))
     _add_bench(commands.add_parser("bench", help="measure the takeovers", allow_abbrev=False))
+    _add_soak(commands.add_parser("soak", help="random faults, judged by the referee", allow_abbrev=False))
     for verb, text in _VERBS.items():
         command = commands.add_parser(verb.value, help=text, description=text, allow_abbrev=False)
         _add_directory(command)
@@ -106,6 +113,17 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, default=Path("build/bench"), metavar="DIR", help=text)
 
 
+def _add_soak(parser: argparse.ArgumentParser) -> None:
+    text = "for how long faults are injected (default: %(default)g)"
+    parser.add_argument("--minutes", type=_minutes, default=5.0, metavar="N", help=text)
+    text = "a whole number that settles faults and times (default: a fresh one, which is printed)"
+    parser.add_argument("--seed", type=_seed, metavar="S", help=text)
+    text = "where the report goes (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=Path("build/soak.json"), metavar="FILE", help=text)
+    text = "where the network runs, cleared at each start (default: %(default)s)"
+    parser.add_argument("--dir", type=Path, default=Path("build/soak"), metavar="DIR", help=text)
+
+
 def _up_options(options: argparse.Namespace) -> UpOptions:
     spec = FleetSpec(nodes=options.nodes, promotion=options.promotion, environment={"KUUTAMO_HOLD_OFF": f"{HOLD_OFF:g}"})
     if options.block_time_ms is not None:
@@ -126,6 +144,23 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
     return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or above")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    fewest = FEWEST_SECONDS / 60
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not fewest <= minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected minutes, at least {fewest:.2g}")
+    return minutes
 
 
 def _nodes(text: str) -> int:

@@ -59,16 +59,19 @@ class FleetNode:
         if self._lives and self.process.alive():
             raise RuntimeError(f"{self.name} already runs as pid {self.process.pid}")
         self._known.clear()
+        self._lives.append(self.command().start())
+
+    def command(self, *arguments: str) -> Process:
+        """kuutamod on this node's host with its arguments and these, not started."""
         site = self.plan.site
-        process = Process(
-            self._argv,
+        return Process(
+            [*self._argv, *arguments],
             log=self.plan.directory / "kuutamod.log",
             env=environment(self.plan, self.spec),
             cwd=self.plan.directory,
             name=self.name,
-            prefix=site.host.popen_prefix() if site.host else (),
+            prefix=[*site.prefix(), *(site.host.popen_prefix() if site.host else ())],
         )
-        self._lives.append(process.start())
 
     def stop(self, deadline: float = STOP_DEADLINE) -> int:
         """SIGTERM to the supervisor; returns its exit code. Raises TimeoutError after `deadline` seconds."""

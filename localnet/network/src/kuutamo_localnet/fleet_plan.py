@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -64,13 +64,15 @@ class NodeSite:
     """Where a node runs and how it reaches Consul.
 
     `consul_urls` are tried in their order. `agent` is the client agent on the node's host, lost with it. `host` is a
-    host of a network lab, None for loopback. `environment` is added to this kuutamod's, such as its token.
+    host of a network lab, None for loopback. `environment` is added to this kuutamod's, such as its token. `prefix` gives
+    what is put before its argument vector, at each start anew.
     """
 
     consul_urls: Sequence[str]
     agent: ConsulAgent | None = None
     host: LabHost | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    prefix: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True)

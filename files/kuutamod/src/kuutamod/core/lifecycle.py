@@ -11,7 +11,7 @@ from kuutamod.core.plan import Plan
 from kuutamod.core.promotion import promotion_of
 from kuutamod.core.readiness import Reason, behind, behind_chain, confirmed, fresh_proof, not_activated
 from kuutamod.core.recovery import within_hold_off
-from kuutamod.core.takeover import opening, watching
+from kuutamod.core.takeover import heed, opening, watching
 from kuutamod.core.upkeep import RETRY
 
 HOME_RETRY = 1.0
@@ -150,7 +150,7 @@ def _contend(plan: Plan) -> str:
         return f"{name.value}: {hard[0].text}"
     if hard or state.watch is None or state.session is None:
         return f"standby, not eligible: {'; '.join(r.text for r in hard)}"
-    chance = opening(state.watch, law)
+    chance = opening(heed(state.watch, (peer.record.guard_time for peer in state.peers)), law)
     if chance is None:
         return _create_key(plan)
     soft = [reason for reason in reasons if reason.soft]

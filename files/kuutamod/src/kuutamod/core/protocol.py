@@ -109,7 +109,9 @@ class LockRecord:
 
 @dataclass(frozen=True)
 class MemberRecord:
-    """What one node says of itself. ``life`` tells two processes with one node id apart."""
+    """What one node says of itself. ``life`` tells two processes with one node id apart; ``guard_time`` (seconds): how long
+    others must see the lock unmoved before they take it from this node.
+    """
 
     node_id: str
     hostname: str
@@ -119,6 +121,7 @@ class MemberRecord:
     height: int = 0
     eligible: bool = False
     ineligible: tuple[str, ...] = ()
+    guard_time: float = 0.0
     fingerprint: str = ""
     neard_version: str = ""
     kuutamod_version: str = ""
@@ -145,6 +148,7 @@ class MemberRecord:
             height=_int(data, "height"),
             eligible=data.get("eligible") is True,
             ineligible=tuple(str(r) for r in reasons) if isinstance(reasons, list) else (),
+            guard_time=_float(data, "guard_time"),
             fingerprint=_text(data, "fingerprint"),
             neard_version=_text(data, "neard_version"),
             kuutamod_version=_text(data, "kuutamod_version"),

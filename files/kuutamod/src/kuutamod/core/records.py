@@ -94,6 +94,7 @@ def member(state: NodeState, reasons: tuple[Reason, ...]) -> MemberRecord:
         height=child.status.height if child is not None and child.status is not None else 0,
         eligible=healthy and state.lease is None,
         ineligible=tuple(reason.code for reason in reasons),
+        guard_time=state.policy.law.guard_time,
         fingerprint=identity.fingerprint,
         neard_version=state.neard_version,
         kuutamod_version=identity.kuutamod_version,

@@ -6,6 +6,7 @@ A contender trusts only what it saw itself: the ModifyIndex, and when *it* first
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kuutamod.core.actions import TakeKind
@@ -42,14 +43,20 @@ def watch_lock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) ->
     return replace(watch, last_seen=max(at, watch.last_seen))
 
 
+def heed(watch: Watch, guards: Iterable[float]) -> Watch:
+    """With the guard times (seconds) that other nodes publish: the lock's value may have been lost, with the holder's."""
+    largest = max(guards, default=0.0)
+    return replace(watch, largest_guard=largest) if largest > watch.largest_guard else watch
+
+
 def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     """When and how the lock may be taken, given that nothing moves it before; None for a missing key.
 
     Free with the marker: at once, the last holder proved its neard dead; but only by a node that has watched the lock for
     G, during which the index only grew. Any other may be looking at a marker of the past, brought back by a restored
     snapshot or an operator, while a holder of today has not noticed yet; G after the restore there is none.
-    Everything else (held, free without the marker, unreadable): when the index has not moved for G. G is the larger of
-    ours and any the holders published.
+    Everything else (held, free without the marker, unreadable): when the index has not moved for G. G is the largest
+    of ours and all that were published.
     A missing key has no index: it may have been created, held and deleted between two looks, by a holder that still
     signs. So G can't be counted on it; the key has to be written anew first, held by nobody.
     """
