@@ -145,7 +145,8 @@ def test_killed_stopped_and_started_nodes(localnet: Localnet) -> None:
     said = localnet.do("kill", "holder", "--part", "supervisor")
     assert said.startswith(f"{first}: SIGKILL to its supervisor, pid ")
     second = localnet.wait_holder(other_than=first)
-    assert f"{second} took over from {first}" in localnet.do("status")
+    taken = f"{second} took over from {first}"
+    eventually(lambda: taken in localnet.do("status"), TAKEOVER_DEADLINE, "the takeover is told", LOOK)
     assert localnet.rows()[first][1] == "stopped"
     assert localnet.do("start").startswith(f"{first}: started as pid ")
     eventually(lambda: localnet.rows()[first][2] == "standby", UP_DEADLINE, "the restarted node is a standby", LOOK)
@@ -268,7 +269,8 @@ def test_a_neard_that_makes_its_own_chain(tmp_path: Path) -> None:
         assert {Path(interval.home).name for interval in verdict.intervals if interval.account == "node3"} == {"home"}
         localnet.do("kill", "holder")
         second = localnet.wait_holder(other_than=first)
-        assert f"{second} took over from {first}" in localnet.do("status")
+        taken = f"{second} took over from {first}"
+        eventually(lambda: taken in localnet.do("status"), TAKEOVER_DEADLINE, "the takeover is told", LOOK)
         judge_journal(homes / "ledger").assert_safe()
         localnet.process.kill(signal.SIGTERM)
         assert localnet.process.wait(END_DEADLINE) == 0

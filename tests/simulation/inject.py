@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kuutamod.core import events as ev
+from kuutamod.core.protocol import MemberRecord
 
 from .cluster import LOCK
 from .consul import Data
@@ -332,14 +333,15 @@ def _restore(world: World, _: Host, fault: Fault) -> Heal:
 def confirm(world: World) -> None:
     """An operator makes sure that nothing signs, then confirms the lock as it is; if not now, he will look again."""
     store = world.cluster.store
-    entry = world.cluster.lock_entry()
-    record = store.record(entry)
-    if entry is None or record is None or world.judge.able or not world.cluster.leads:
+    record = store.record(world.cluster.lock_entry())
+    if record is None or world.judge.able or not world.cluster.leads:
         return
     world.cover(Seen.OPERATOR_CONFIRMED)
-    world.judge.confirmed.add(entry.index)
+    world.judge.confirmed.add(record.term)
     world.note("operator", "confirms term {} of {}", record.term, ACCOUNT)
-    config = replace(store.data.config, confirmed_term=record.term, confirmed_index=entry.index)
+    members = (MemberRecord.from_json(entry.value) for key, entry in store.data.keys.items() if key != LOCK)
+    seen = max([record.term, *(member.term_seen for member in members if member is not None)])
+    config = replace(store.data.config, confirmed_term=record.term, confirmed_seen=seen)
     store.data.config = config
     store.data.index += 1
 

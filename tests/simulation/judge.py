@@ -45,7 +45,7 @@ class Judge:
         self.unsigned_since = 0.0
         self.takeovers = 0
         self.confirmed: set[int] = set()
-        """Indexes of the key for which an operator has ever given his word; a take may arrive after one more restore."""
+        """Terms for which an operator has ever given his word; a take that was sent after it may arrive after a restore."""
 
     def broken(self, rule: str, text: str) -> None:
         """A rule is broken: that is the end, unless another rule is what we want to see broken.
@@ -178,7 +178,7 @@ class Judge:
         """A term that went backwards is taken over only after an operator's word."""
         store = self._world.cluster.store
         found = store.record(before)
-        if before is not None and found is not None and found.term < seen and before.index not in self.confirmed:
+        if found is not None and found.term < seen and found.term not in self.confirmed:
             text = f"{host.name} has seen term {seen} and takes the lock of term {found.term} without an operator's word"
             self.broken("term went backwards", text)
 

@@ -125,16 +125,11 @@ class World:
         self.timeline.after(after, self._operator)
 
     def _operator(self) -> None:
-        entry = self.cluster.lock_entry()
-        record = self.cluster.store.record(entry)
-        confirmed = self.cluster.store.data.config.confirmed_index
-        regressed = record is not None and any(
-            host.supervisor is not None and host.supervisor.state.term_seen > record.term for host in self.hosts
-        )
-        if regressed and entry is not None:
-            if confirmed != entry.index:
-                self.cover(Seen.TERM_REGRESS_BLOCKED)
-                inject.confirm(self)
+        record = self.cluster.store.record(self.cluster.lock_entry())
+        seen = [host.supervisor.state.term_seen for host in self.hosts if host.supervisor is not None]
+        if record is not None and any(term > record.term for term in seen):
+            self.cover(Seen.TERM_REGRESS_BLOCKED)
+            inject.confirm(self)
             self.timeline.after(5.0, self._operator)
             return
         self._blocked_by_operator = False

@@ -138,7 +138,7 @@ class FakeConsul:
         assert deadline > 0
         self.asked.append((settings.urls, account_id, "confirm"))
         return Confirmation(
-            LockRecord("host-a", "node-a", 7, last_height=99), FleetConfig(confirmed_term=7, confirmed_index=12)
+            LockRecord("host-a", "node-a", 7, last_height=99), FleetConfig(confirmed_term=7, confirmed_seen=9)
         )
 
 

@@ -14,7 +14,7 @@ from kuutamo_localnet.consul_client import ConsulClient
 from kuutamod.consul import leader
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.protocol import config_key, lock_key
+from kuutamod.core.protocol import MemberRecord, config_key, lock_key, member_key
 
 pytestmark = [
     pytest.mark.integration,
@@ -60,16 +60,15 @@ def test_confirm(server: ConsulServer, account: str) -> None:
     session = holder(node)
     node.beat(session, term=4, last_height=900)
     done = leader.confirm(settings, account, 5.0)
-    index = entry_of(server, lock_key(account)).modify_index
-    assert (done.config.confirmed_term, done.config.confirmed_index, done.record.node_id) == (4, index, "n1")
+    assert (done.config.confirmed_term, done.config.confirmed_seen, done.record.node_id) == (4, 4, "n1")
 
     client = server.client()
     client.kv_put(config_key(account), json.dumps({"fingerprint": "ed25519:x", "later": 1}))
+    client.kv_put(member_key(account, "n7"), MemberRecord("n7", "host-c", "life-7", term_seen=17).to_json())
     node.beat(session, term=5, last_height=901)
     leader.confirm(settings, account, 5.0)
     written = entry_of(server, config_key(account)).json()
-    index = entry_of(server, lock_key(account)).modify_index
-    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_index": index}
+    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_seen": 17}
 
     client.kv_put(config_key(account), "not json")
     with pytest.raises(ConsulError, match="repair or delete"):

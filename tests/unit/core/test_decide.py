@@ -131,18 +131,18 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     rig = Rig()
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_index=7), rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9), rig.now))
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
     assert (take.record.term, take.confirmed) == (10, True)
 
 
-def test_a_confirmation_is_of_one_state_of_the_key_and_of_no_other() -> None:
-    """The same old value, restored once more, needs another word."""
+def test_a_confirmation_is_good_for_one_takeover() -> None:
+    """The same old value, restored once more, needs another word: this node has seen the term that followed the first."""
     rig = Rig()
-    rig.state = replace(rig.state, term_seen=9, term_stored=9)
+    rig.state = replace(rig.state, term_seen=10, term_stored=10)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_index=7), rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9), rig.now))
     rig.lock(LockView(8, None, RELEASED))
     assert not rig.has(ac.Take)
     assert "kuutamoctl confirm" in rig.why

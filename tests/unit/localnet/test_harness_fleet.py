@@ -225,7 +225,7 @@ def test_behaviour_reaches_the_control_file(node: FleetNode) -> None:
 def test_nothing_is_left_running(tmp_path: Path, spec: FleetSpec) -> None:
     with Fleet(tmp_path / "fleet", SITE, spec) as fleet:
         fleet.wait_validator(20)
-        fleet.node(0).kill_supervisor()
         pids = [info.pid for node in fleet.nodes for info in node.tree()]
         assert len(pids) >= 5
+        fleet.node(0).kill_supervisor()
     assert {state_of(pid) for pid in pids} == {None}

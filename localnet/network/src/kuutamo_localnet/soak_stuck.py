@@ -10,7 +10,7 @@ from .observe import NodeFacts
 from .soak_bounds import Bounds
 
 # Reasons for which a node only lets others go first; it still takes the lock later.
-SOFT_REASONS = frozenset({"hold-off", "frozen"})
+SOFT_REASONS = frozenset({"hold-off", "frozen", "new-watch"})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from kuutamod.consul import sessions, transactions
 from kuutamod.consul.answers import read_key, transact
 from kuutamod.consul.endpoint import Link, TokenSource
 from kuutamod.consul.faults import ELSEWHERE, ConsulError, Fault, Refusal, classify
+from kuutamod.consul.members import read_fleet
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.core.protocol import FleetConfig, LockRecord, config_key, lock_key
 
@@ -72,14 +73,17 @@ def _holder(client: Any, key: str) -> LeaderInfo:
 def confirm(settings: ConsulSettings, account_id: str, deadline: float) -> Confirmation:
     """Record an operator's word that nothing signs, for the lock exactly as it is now.
 
-    Writes the term of the lock's record and the key's ModifyIndex into the fleet's config, in a transaction that is
-    refused if either key has changed meanwhile. ``deadline`` in seconds; raises ConsulError with a text for people.
+    Writes the term of the lock's record, and the highest term that any member has seen, into the fleet's config, in a
+    transaction that is refused if lock or config has changed meanwhile. ``deadline`` in seconds; raises ConsulError with a
+    text for people.
     """
-    return _run(settings, deadline, lambda client: _confirm(client, lock_key(account_id), config_key(account_id)))
+    return _run(settings, deadline, lambda client: _confirm(client, account_id))
 
 
-def _confirm(client: Any, lock: str, settings: str) -> Confirmation:
+def _confirm(client: Any, account_id: str) -> Confirmation:
+    lock, settings = lock_key(account_id), config_key(account_id)
     for _ in range(TRIES):
+        members = read_fleet(client, account_id).members
         held, old = read_key(client, lock).entry, read_key(client, settings).entry
         record = LockRecord.from_json(held.value) if held is not None else None
         config = FleetConfig() if old is None else FleetConfig.from_json(old.value)
@@ -88,7 +92,8 @@ def _confirm(client: Any, lock: str, settings: str) -> Confirmation:
             raise ConsulError(Fault.CONFLICT, f"nothing to confirm: key {lock} {what}, so it has no term to go by")
         if config is None:
             raise ConsulError(Fault.CONFLICT, f"key {settings} is not a JSON object; repair or delete it first")
-        config = replace(config, confirmed_term=record.term, confirmed_index=held.index)
+        seen = max([record.term, *(member.record.term_seen for member in members)])
+        config = replace(config, confirmed_term=record.term, confirmed_seen=seen)
         index = old.index if old is not None else 0
         try:
             transact(client, transactions.confirm(lock, held.index, settings, index, config.to_json()))

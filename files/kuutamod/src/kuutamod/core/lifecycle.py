@@ -9,7 +9,7 @@ from kuutamod.core.lease import fence_at
 from kuutamod.core.model import Child, Giveup, Home, NodeState, Peer, Promotion, Role, Slot, State, label
 from kuutamod.core.plan import Plan
 from kuutamod.core.promotion import promotion_of
-from kuutamod.core.readiness import Reason, behind, behind_chain, confirmed, fresh_proof, not_activated
+from kuutamod.core.readiness import NEW_WATCH, Reason, behind, behind_chain, confirmed, fresh_proof, not_activated
 from kuutamod.core.recovery import within_hold_off
 from kuutamod.core.takeover import heed, opening, watching
 from kuutamod.core.upkeep import RETRY
@@ -153,7 +153,7 @@ def _contend(plan: Plan) -> str:
     chance = opening(heed(state.watch, (peer.record.guard_time for peer in state.peers)), law)
     if chance is None:
         return _create_key(plan)
-    soft = [reason for reason in reasons if reason.soft]
+    soft = [reason for reason in reasons if reason.soft and reason.code != NEW_WATCH]  # that one is in `opening`
     at = max(chance.at, chance.others + state.policy.patience) if soft else chance.at
     if not plan.after(at) or not watching(state.watch, law, now):
         return _waiting(state, soft[0].text if soft else "")

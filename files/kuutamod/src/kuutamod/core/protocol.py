@@ -161,19 +161,20 @@ class MemberRecord:
 class FleetConfig:
     """Fleet-wide settings. ``fingerprint``: the validator's public key every node must hold, empty when not recorded.
 
-    ``confirmed_term`` and ``confirmed_index`` are an operator's word that nothing signs, of the lock with this term under
-    this ModifyIndex and no other: its term may be lower than one already seen, and the chain need not move on first.
+    ``confirmed_term`` and ``confirmed_seen`` are an operator's word that nothing signs, of the lock in this term: it may be
+    lower than one already seen, up to ``confirmed_seen``, the highest that any member had seen then; and the chain need not
+    move on first. Whoever takes that lock goes on from a higher term, so the word is good for one takeover.
     """
 
     fingerprint: str = ""
     confirmed_term: int | None = None
-    confirmed_index: int | None = None
+    confirmed_seen: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> str:
         """The text that goes into Consul; fields this version does not know are kept."""
         data: dict[str, object] = dict(self.extra)
-        for name in ("fingerprint", "confirmed_term", "confirmed_index"):
+        for name in ("fingerprint", "confirmed_term", "confirmed_seen"):
             value = getattr(self, name)
             if value not in ("", None):
                 data[name] = value
@@ -187,12 +188,12 @@ class FleetConfig:
         data = _loads(text)
         if data is None:
             return None
-        known = {"fingerprint", "confirmed_term", "confirmed_index"}
-        term, index = data.get("confirmed_term"), data.get("confirmed_index")
+        known = {"fingerprint", "confirmed_term", "confirmed_seen"}
+        term, seen = data.get("confirmed_term"), data.get("confirmed_seen")
         return cls(
             fingerprint=_text(data, "fingerprint"),
             confirmed_term=term if isinstance(term, int) else None,
-            confirmed_index=index if isinstance(index, int) else None,
+            confirmed_seen=seen if isinstance(seen, int) else None,
             extra={k: v for k, v in data.items() if k not in known},
         )
 

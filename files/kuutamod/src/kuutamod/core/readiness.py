@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from kuutamod.core.heights import MOVES
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Child, NodeState
+from kuutamod.core.takeover import trusts_markers
 
 ANSWER_AGE = 2.0
 """Seconds; neard's last answer must not be older when it counts as ready."""
+NEW_WATCH = "new-watch"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
         found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
     found.extend(_neard_reasons(state.child, state, now))
     found.extend(_fleet_reasons(state))
+    if state.lease is None and state.watch is not None and now < trusts_markers(state.watch, state.policy.law):
+        found.append(Reason(NEW_WATCH, "it has not watched the lock for the guard time yet", soft=True))
     if state.faults.since is not None and now - state.faults.since < state.policy.hold_off:
         found.append(Reason("hold-off", "its neard failed while validating; others go first", soft=True))
     return tuple(found)
@@ -80,9 +84,11 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
 
 
 def confirmed(state: NodeState) -> bool:
-    """Has an operator said, of the lock exactly as it is, that nothing signs?"""
-    fleet, watch = state.fleet, state.watch
-    return fleet is not None and watch is not None and not watch.view.missing and fleet.confirmed_index == watch.view.index
+    """Has an operator said, of the lock in its present term, that nothing signs, and is that still news to this node?"""
+    fleet, record = state.fleet, state.watch.view.record if state.watch is not None else None
+    if fleet is None or record is None or fleet.confirmed_term != record.term:
+        return False
+    return state.term_seen <= max(fleet.confirmed_seen or 0, record.term)
 
 
 def lease_confirmed(state: NodeState, lease: Lease) -> bool:

@@ -49,6 +49,11 @@ def heed(watch: Watch, guards: Iterable[float]) -> Watch:
     return replace(watch, largest_guard=largest) if largest > watch.largest_guard else watch
 
 
+def trusts_markers(watch: Watch, law: LeaseLaw) -> float:
+    """From when on (boottime seconds) this node can tell a marker of now from one of the past: see ``opening``."""
+    return watch.since + max(law.guard_time, watch.largest_guard)
+
+
 def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     """When and how the lock may be taken, given that nothing moves it before; None for a missing key.
 
@@ -63,11 +68,10 @@ def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     view = watch.view
     if view.missing:
         return None
-    guard = max(law.guard_time, watch.largest_guard)
     if view.released:
-        at = max(watch.first_seen, watch.since + guard)
+        at = max(watch.first_seen, trusts_markers(watch, law))
         return Opening(TakeKind.FREE, at, "it is released with proof", others=watch.first_seen)
-    at = watch.first_seen + guard
+    at = watch.first_seen + max(law.guard_time, watch.largest_guard)
     if view.session is None:
         return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time", others=at)
     return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time", others=at)
