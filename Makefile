@@ -5,15 +5,26 @@ BIN := $(VENV)/bin
 PYTHON ?=
 RUNS ?= 20
 JOBS ?= 2
+MINUTES ?= 5
+SEED ?=
+SEEDS ?= 1000
+FROM ?= 0
+NAME ?=
+# Three minutes with this one inject every kind of fault (tests/unit/localnet/test_soak_plan.py).
+FIXED_SEED := 56
+SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests
 
-.PHONY: help localnet test lint unit integration bench docs lock clean
+.PHONY: help localnet test lint unit simulate simulate-save simulate-ci integration soak soak-ci bench docs lock clean
 
 help:
 	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
 	@echo "make localnet NEARD=/path     the same with a real neard"
-	@echo "make test                     lint, types, unit, conformance and integration tests"
+	@echo "make test                     lint, types, unit, conformance and integration tests, short simulation and soak"
+	@echo "make simulate                 SEEDS=$(SEEDS) seeds FROM=$(FROM) of the deterministic simulation, on all cores"
+	@echo "make simulate-save            keep the shortened schedule of a broken SEED=s as a regression test, NAME=words"
+	@echo "make soak                     MINUTES=$(MINUTES) of random faults on real processes; SEED=s repeats a run"
 	@echo "make bench                    the takeover table (RUNS=$(RUNS) runs of each case), also in build/bench.json"
 	@echo "make docs                     generate the tables in docs/ that come from the code"
 	@echo "make lock                     renew the locked requirements"
@@ -30,7 +41,7 @@ build/py-consul/ready: requirements/py-consul.lock $(VENV)/ready
 localnet: $(VENV)/ready
 	$(BIN)/kuutamo-localnet up $(if $(NEARD),--neard $(NEARD))
 
-test: lint unit integration
+test: lint unit simulate-ci integration soak-ci
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check $(CODE)
@@ -38,10 +49,28 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 unit: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(JOBS) tests/unit tests/conformance
+	$(PYTEST) -n $(JOBS) tests/unit tests/conformance tests/simulation
+
+simulate: $(VENV)/ready
+	$(SIMULATION) run --seeds $(SEEDS) --from $(FROM)
+
+simulate-save: $(VENV)/ready
+	$(if $(and $(SEED),$(NAME)),,$(error say which and how to call it: make simulate-save SEED=number NAME=words-with-dashes))
+	$(SIMULATION) shrink $(SEED) --save $(NAME)
+
+simulate-ci: $(VENV)/ready
+	$(SIMULATION) run --minutes 2
+	$(SIMULATION) run --minutes 1 --from fresh
 
 integration: $(VENV)/ready build/py-consul/ready
 	$(PYTEST) -n $(JOBS) --dist loadfile tests/integration
+
+soak: $(VENV)/ready
+	$(BIN)/kuutamo-localnet soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out build/soak.json
+
+soak-ci: $(VENV)/ready
+	$(BIN)/kuutamo-localnet soak --minutes 3 --seed $(FIXED_SEED) --out build/soak-fixed.json --dir build/soak-fixed
+	$(BIN)/kuutamo-localnet soak --minutes 2 --out build/soak-fresh.json --dir build/soak-fresh
 
 bench: $(VENV)/ready
 	mkdir -p build
