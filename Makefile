@@ -8,6 +8,7 @@ JOBS ?= 2
 MINUTES ?= 5
 SEED ?=
 SEEDS ?= 1000
+FAULTS ?= 2
 FROM ?= 0
 NAME ?=
 # Three minutes with this one inject every kind of fault (tests/unit/localnet/test_soak_plan.py).
@@ -16,7 +17,7 @@ SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests
 
-.PHONY: help localnet test lint unit simulate simulate-save simulate-ci integration soak soak-ci bench docs lock clean
+.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration soak soak-ci bench docs lock clean
 
 help:
 	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
@@ -24,6 +25,7 @@ help:
 	@echo "make test                     lint, types, unit, conformance and integration tests, short simulation and soak"
 	@echo "make simulate                 SEEDS=$(SEEDS) seeds FROM=$(FROM) of the deterministic simulation, on all cores"
 	@echo "make simulate-save            keep the shortened schedule of a broken SEED=s as a regression test, NAME=words"
+	@echo "make explore                  MINUTES=$(MINUTES) of exhaustive search: two nodes, up to FAULTS=$(FAULTS) faults"
 	@echo "make soak                     MINUTES=$(MINUTES) of random faults on real processes; SEED=s repeats a run"
 	@echo "make bench                    the takeover table (RUNS=$(RUNS) runs of each case), also in build/bench.json"
 	@echo "make docs                     generate the tables in docs/ that come from the code"
@@ -49,7 +51,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 unit: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(JOBS) tests/unit tests/conformance tests/simulation
+	$(PYTEST) -n $(JOBS) tests/unit tests/conformance tests/simulation tests/exhaustive
 
 simulate: $(VENV)/ready
 	$(SIMULATION) run --seeds $(SEEDS) --from $(FROM)
@@ -61,6 +63,9 @@ simulate-save: $(VENV)/ready
 simulate-ci: $(VENV)/ready
 	$(SIMULATION) run --minutes 2
 	$(SIMULATION) run --minutes 1 --from fresh
+
+explore: $(VENV)/ready
+	PYTHONPATH=tests $(BIN)/python -m exhaustive explore --minutes $(MINUTES) --faults $(FAULTS)
 
 integration: $(VENV)/ready build/py-consul/ready
 	$(PYTEST) -n $(JOBS) --dist loadfile tests/integration
