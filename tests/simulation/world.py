@@ -24,6 +24,8 @@ from .timeline import Timeline
 
 PULSE = 0.37
 """Seconds between two looks at what must happen in time; out of step with everything that recurs each second."""
+SHOWS = 3.0
+"""Seconds after which a fault has shown itself, or waits for something else to go wrong."""
 MOST_EVENTS = 3000
 """In one pulse; seven hosts in the worst of times make a tenth of it."""
 Line = tuple[float, str, str, tuple[Any, ...]]
@@ -58,6 +60,7 @@ class World:
         self._ok_since: dict[str, float] = dict.fromkeys([*self._by_name, "consul"], 0.0)
         self._fixed: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._done = False
+        self._struck_at = float("-inf")
         self._events = 0
         self._blocked_by_operator = False
 
@@ -98,6 +101,7 @@ class World:
 
     def _begin(self, number: int, fault: Fault) -> None:
         host = self._target(fault)
+        self._struck_at = self.timeline.now
         self.note("fault", "{} on {} for {:.2f} s", fault.kind.value, host.name, fault.seconds)
         area = "consul" if fault.kind in ON_CONSUL else host.name
         self._active[area] += 1
@@ -143,7 +147,7 @@ class World:
         if not self.judge.signing:
             self._somebody_signs(now)
             self._no_ghost_lock(now)
-        calm = now - max(self._ok_since.values()) > 1.0 and self._calm()
+        calm = now > max(self._struck_at + SHOWS, max(self._ok_since.values()) + 1.0) and self._calm()
         if calm:
             self._done = not self._fixed
             self._leap()
