@@ -19,6 +19,9 @@ from .shrink import shrink
 MOST_SHOWN = 5
 """Broken seeds that are shrunk and told; more than these are only counted."""
 FRESH = 1 << 40
+"""Fresh seeds are below this."""
+PROGRESS = 60.0
+"""Seconds between two lines about how far it is."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,12 +63,16 @@ def _run(chosen: argparse.Namespace) -> int:
     first = random.SystemRandom().randrange(FRESH) if chosen.first == "fresh" else int(chosen.first)
     count = 1000 if chosen.seeds is None and chosen.minutes is None else chosen.seeds
     seconds = chosen.minutes * 60 if chosen.minutes is not None else float("inf")
-    coverage, broken = Coverage(), []
+    coverage, told = Coverage(), begun
+    broken: list[Outcome] = []
     done, processor, simulated, skipped, takeovers = 0, 0.0, 0.0, 0.0, 0
     for outcome in many(first, count, chosen.jobs, seconds):
         coverage.merge(outcome.coverage)
         done, processor, takeovers = done + 1, processor + outcome.processor, takeovers + outcome.takeovers
         simulated, skipped = simulated + outcome.simulated, skipped + outcome.skipped
+        if time.monotonic() > told + PROGRESS:
+            told = time.monotonic()
+            print(f"{done} seeds, {len(broken)} broken", file=sys.stderr, flush=True)
         if outcome.broken:
             broken.append(outcome)
             print(f"seed {outcome.seed}: {outcome.broken}: {outcome.text.strip().splitlines()[-1]}", flush=True)
