@@ -49,6 +49,7 @@ class Seen(enum.Enum):
     KEY_DELETED_HELD = "an operator deletes the held key"
     KEY_OVERWRITTEN = "an operator overwrites the lock's value"
     KEY_RELEASED_BY_OTHER = "somebody releases the lock under the holder's session"
+    VALUE_IMPORTED = "an operator imports an old value of the lock"
     STATE_RESTORED = "an operator restores an old snapshot of Consul"
     TERM_REGRESS_BLOCKED = "a node stays standby because the term went backwards"
     OPERATOR_CONFIRMED = "an operator confirms the lock's state"

@@ -60,6 +60,7 @@ class Kind(enum.Enum):
     OVERWRITE_KEY = "lock value overwritten"
     FOREIGN_RELEASE = "lock released by another"
     RESTORE = "snapshot restored"
+    IMPORT = "old lock value imported"
     FOLLOWER_LAGS = "a follower lags"
 
 
@@ -73,6 +74,7 @@ ON_CONSUL = frozenset(
         Kind.OVERWRITE_KEY,
         Kind.FOREIGN_RELEASE,
         Kind.RESTORE,
+        Kind.IMPORT,
         Kind.FOLLOWER_LAGS,
     }
 )
@@ -126,6 +128,7 @@ _SINGLE: tuple[tuple[Kind, float], ...] = tuple(
         Kind.SLOW_KILL: 2.0,
         Kind.LATE: 2.0,
         Kind.RESTORE: 0.7,
+        Kind.IMPORT: 0.7,
         Kind.QUORUM_LOSS: 0.7,
     }.items()
 )
@@ -153,6 +156,8 @@ _TOGETHER: tuple[tuple[Kind, ...], ...] = (
     (Kind.DEAF, Kind.STOP, Kind.LOSE_ANSWERS),
     (Kind.SUSPEND, Kind.INVALIDATE),
     (Kind.RESTORE, Kind.CUT),
+    (Kind.IMPORT, Kind.CUT),
+    (Kind.KILL_SUPERVISOR, Kind.IMPORT),
     (Kind.CRASH, Kind.CRASH_LOOP, Kind.CRASH),
     (Kind.LOSE_HUP, Kind.CRASH),
     (Kind.BAD_RELOAD, Kind.CRASH),

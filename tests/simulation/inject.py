@@ -330,6 +330,19 @@ def _restore(world: World, _: Host, fault: Fault) -> Heal:
     return _nothing
 
 
+def _import(world: World, _: Host, fault: Fault) -> Heal:
+    """An operator deletes the lock's key and writes it anew from a backup: an old value under a new index, nobody's."""
+    backups = [data.keys[LOCK].value for data in world.cluster.snapshots if LOCK in data.keys]
+    if not backups:
+        return _nothing
+    world.cover(Seen.VALUE_IMPORTED)
+    world.cluster.store.delete(LOCK)
+    world.cluster.store.put(LOCK, backups[int(fault.strength * len(backups))])
+    world.judge.rolled_back()
+    world.operator_looks(20.0)
+    return _nothing
+
+
 def confirm(world: World) -> None:
     """An operator makes sure that nothing signs, then confirms the lock as it is; if not now, he will look again."""
     store = world.cluster.store
@@ -388,5 +401,6 @@ _BEGIN: dict[Kind, Callable[[World, Host, Fault], Heal]] = {
     Kind.OVERWRITE_KEY: _overwrite_key,
     Kind.FOREIGN_RELEASE: _foreign_release,
     Kind.RESTORE: _restore,
+    Kind.IMPORT: _import,
     Kind.FOLLOWER_LAGS: lambda world, host, fault: world.cluster.lag(),
 }

@@ -212,6 +212,8 @@ class Judge:
                 self.broken("released without proof", text)
         if ghost is not None:
             self._cover_release(ghost)
+        if world.dice.chance(0.3):
+            world.cluster.take_snapshot()
         self._count_handover(host, record, before.session or "")
         return None
 

@@ -218,7 +218,7 @@ def _member_published(state: NodeState, event: ev.MemberPublished) -> NodeState:
     if state.session is None or state.session.id != event.session:
         return state
     session = replace(state.session, member=True)
-    return replace(state, session=session, member_said=replace(event.record, height=0), member_published=event.at)
+    return replace(state, session=session, member_said=event.record, member_published=event.at)
 
 
 def _member_refused(state: NodeState, event: ev.MemberRefused) -> NodeState:

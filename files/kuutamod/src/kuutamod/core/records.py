@@ -84,20 +84,39 @@ def ghost_release(state: NodeState, ghost: Ghost) -> LockRecord:
 def member(state: NodeState, reasons: tuple[Reason, ...]) -> MemberRecord:
     """What this node says of itself; ``reasons``: why it may not take the lock."""
     identity, child = state.identity, state.child
-    healthy = not [reason for reason in reasons if reason.code != "unregistered"]
+    name, term_seen, eligible, ineligible, neard_version = _news(state, reasons)
     return MemberRecord(
         node_id=identity.node_id,
         hostname=identity.hostname,
         life=identity.life,
-        state=label(state).value,
-        term_seen=state.term_seen,
+        state=name,
+        term_seen=term_seen,
         height=child.status.height if child is not None and child.status is not None else 0,
-        eligible=healthy and state.lease is None,
-        ineligible=tuple(reason.code for reason in reasons),
+        eligible=eligible,
+        ineligible=ineligible,
         guard_time=state.policy.law.guard_time,
         fingerprint=identity.fingerprint,
-        neard_version=state.neard_version,
+        neard_version=neard_version,
         kuutamod_version=identity.kuutamod_version,
         address=identity.address,
         home=identity.home,
     )
+
+
+def has_news(state: NodeState, reasons: tuple[Reason, ...]) -> bool:
+    """Would this node say something else of itself than it did last, the height apart?"""
+    said = state.member_said
+    return said is None or _news(state, reasons) != (
+        said.state,
+        said.term_seen,
+        said.eligible,
+        said.ineligible,
+        said.neard_version,
+    )
+
+
+def _news(state: NodeState, reasons: tuple[Reason, ...]) -> tuple[str, int, bool, tuple[str, ...], str]:
+    """What changes in a node's life: its state, term, eligibility with reasons, and version of neard."""
+    codes = tuple([reason.code for reason in reasons])
+    healthy = all(code == "unregistered" for code in codes)
+    return label(state).value, state.term_seen, healthy and state.lease is None, codes, state.neard_version

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from kuutamod.core import actions as ac
 from kuutamod.core import records
-from kuutamod.core.change import replace
 from kuutamod.core.lease import may_sign
 from kuutamod.core.model import Home, Slot, last_tried
 from kuutamod.core.plan import Plan
@@ -72,13 +71,12 @@ def keep_registered(plan: Plan) -> None:
 
 def _publish(plan: Plan, session: str) -> None:
     state = plan.state
-    record = records.member(state, plan.reasons)
-    changed = replace(record, height=0) != state.member_said
+    changed = records.has_news(state, plan.reasons)
     interval = state.policy.member_interval
     published = state.member_published if state.member_published is not None else float("-inf")
     retry = RETRY if state.member_fault is not None else 0.0
     if (changed or plan.after(published + interval)) and plan.due(Slot.MEMBER, retry):
-        plan.do(ac.Publish(session, record))
+        plan.do(ac.Publish(session, records.member(state, plan.reasons)))
 
 
 def keep_watching(plan: Plan) -> None:
