@@ -27,7 +27,8 @@ class Cluster:
     def __init__(self, timeline: Timeline, dice: Dice, coverage: Coverage, moved: Callable[[], None]) -> None:
         self.timeline = timeline
         self.store = Store(coverage, self._changed)
-        self.snapshots: list[Data] = []
+        self.snapshots: list[tuple[float, Data]] = []
+        """When each was taken, and what of."""
         self._dice = dice
         self._coverage = coverage
         self._moved = moved
@@ -283,7 +284,7 @@ class Cluster:
 
     def take_snapshot(self) -> None:
         """Keep what the store holds now, for an operator's later restore."""
-        self.snapshots = [*self.snapshots[-7:], self.store.data.copy()]
+        self.snapshots = [*self.snapshots[-7:], (self.timeline.now, self.store.data.copy())]
 
     def lag(self) -> Callable[[], None]:
         """A follower hears nothing more; the call lets it catch up."""

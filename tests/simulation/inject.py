@@ -16,7 +16,6 @@ from kuutamod.core import events as ev
 from kuutamod.core.protocol import MemberRecord
 
 from .cluster import LOCK
-from .consul import Data
 from .coverage import Seen
 from .faults import Fault, Kind
 from .setup import ACCOUNT
@@ -316,12 +315,17 @@ def _foreign_release(world: World, _: Host, __: Fault) -> Heal:
 
 
 def _restore(world: World, _: Host, fault: Fault) -> Heal:
-    """The servers start with an old snapshot. Some time later an operator looks, and confirms if need be."""
-    snapshots = world.cluster.snapshots
+    """The servers start with an old snapshot. Some time later an operator looks, and confirms if need be.
+
+    Nobody restores a snapshot that is only seconds old. That one may be what a contender saw last, with all of a holder's
+    heartbeats since then undone before it saw them: it would count on as if there had been none (docs/safety.md).
+    """
+    youngest = world.timeline.now - max(node.policy.law.fence_deadline for node in world.setup.nodes) - 3.0
+    snapshots = [data for taken, data in world.cluster.snapshots if taken <= youngest]
     if not snapshots:
         return _nothing
     world.cover(Seen.STATE_RESTORED)
-    chosen: Data = snapshots[int(fault.strength * len(snapshots))]
+    chosen = snapshots[int(fault.strength * len(snapshots))]
     world.cluster.lose_leader()
     world.cluster.restore(chosen)
     world.judge.rolled_back()
@@ -332,7 +336,7 @@ def _restore(world: World, _: Host, fault: Fault) -> Heal:
 
 def _import(world: World, _: Host, fault: Fault) -> Heal:
     """An operator deletes the lock's key and writes it anew from a backup: an old value under a new index, nobody's."""
-    backups = [data.keys[LOCK].value for data in world.cluster.snapshots if LOCK in data.keys]
+    backups = [data.keys[LOCK].value for _, data in world.cluster.snapshots if LOCK in data.keys]
     if not backups:
         return _nothing
     world.cover(Seen.VALUE_IMPORTED)
@@ -354,7 +358,7 @@ def confirm(world: World) -> None:
     world.note("operator", "confirms term {} of {}", record.term, ACCOUNT)
     members = (MemberRecord.from_json(entry.value) for key, entry in store.data.keys.items() if key != LOCK)
     seen = max([record.term, *(member.term_seen for member in members if member is not None)])
-    config = replace(store.data.config, confirmed_term=record.term, confirmed_seen=seen)
+    config = replace(store.data.config, confirmed_term=record.term, confirmed_seen=seen, confirmed_record=record.digest)
     store.data.config = config
     store.data.index += 1
 

@@ -161,7 +161,7 @@ def test_a_restored_snapshot_brings_old_keys_sessions_and_indexes_back() -> None
     bench.cluster.take_snapshot()
     before = bench.cluster.lock_entry()
     bench.cluster.end_session(session)
-    bench.cluster.restore(bench.cluster.snapshots[-1])
+    bench.cluster.restore(bench.cluster.snapshots[-1][1])
     assert bench.cluster.lock_entry() == before
     assert session in bench.cluster.store.data.sessions
     assert not bench.cluster.store.delays

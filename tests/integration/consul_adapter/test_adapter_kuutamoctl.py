@@ -14,7 +14,7 @@ from kuutamo_localnet.consul_client import ConsulClient
 from kuutamod.consul import leader
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.protocol import MemberRecord, config_key, lock_key, member_key
+from kuutamod.core.protocol import LockRecord, MemberRecord, config_key, lock_key, member_key
 
 pytestmark = [
     pytest.mark.integration,
@@ -68,7 +68,10 @@ def test_confirm(server: ConsulServer, account: str) -> None:
     node.beat(session, term=5, last_height=901)
     leader.confirm(settings, account, 5.0)
     written = entry_of(server, config_key(account)).json()
-    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_seen": 17}
+    record = LockRecord.from_json(entry_of(server, lock_key(account)).value)
+    assert record is not None
+    digest = {"confirmed_record": record.digest}
+    assert written == {"fingerprint": "ed25519:x", "later": 1, "confirmed_term": 5, "confirmed_seen": 17, **digest}
 
     client.kv_put(config_key(account), "not json")
     with pytest.raises(ConsulError, match="repair or delete"):

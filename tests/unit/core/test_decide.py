@@ -131,7 +131,7 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     rig = Rig()
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9), rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now))
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
     assert (take.record.term, take.confirmed) == (10, True)
@@ -142,10 +142,21 @@ def test_a_confirmation_is_good_for_one_takeover() -> None:
     rig = Rig()
     rig.state = replace(rig.state, term_seen=10, term_stored=10)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9), rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now))
     rig.lock(LockView(8, None, RELEASED))
     assert not rig.has(ac.Take)
     assert "kuutamoctl confirm" in rig.why
+
+
+def test_a_word_that_let_the_holder_go_on_says_nothing_of_its_end() -> None:
+    """It has signed since: the next one waits for the chain as after anybody."""
+    rig = Rig()
+    rig.registered()
+    held = replace(HELD, term=4, heartbeat=7)
+    config = FleetConfig(confirmed_term=4, confirmed_seen=4, confirmed_record=held.digest)
+    rig.tell(ev.FleetSeen((), config, rig.now))
+    rig.lock(LockView(7, None, RELEASED))
+    assert not rig.take(ac.Take).confirmed
 
 
 def test_a_holder_does_not_call_its_own_takeover_a_term_that_went_backwards() -> None:

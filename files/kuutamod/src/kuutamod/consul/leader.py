@@ -73,9 +73,9 @@ def _holder(client: Any, key: str) -> LeaderInfo:
 def confirm(settings: ConsulSettings, account_id: str, deadline: float) -> Confirmation:
     """Record an operator's word that nothing signs, for the lock exactly as it is now.
 
-    Writes the term of the lock's record, and the highest term that any member has seen, into the fleet's config, in a
-    transaction that is refused if lock or config has changed meanwhile. ``deadline`` in seconds; raises ConsulError with a
-    text for people.
+    Writes term and digest of the lock's record, and the highest term that any member has seen, into the fleet's config, in
+    a transaction that is refused if lock or config has changed meanwhile. ``deadline`` in seconds; raises ConsulError with
+    a text for people.
     """
     return _run(settings, deadline, lambda client: _confirm(client, account_id))
 
@@ -93,15 +93,15 @@ def _confirm(client: Any, account_id: str) -> Confirmation:
         if config is None:
             raise ConsulError(Fault.CONFLICT, f"key {settings} is not a JSON object; repair or delete it first")
         seen = max([record.term, *(member.record.term_seen for member in members)])
-        config = replace(config, confirmed_term=record.term, confirmed_seen=seen)
+        word = replace(config, confirmed_term=record.term, confirmed_seen=seen, confirmed_record=record.digest)
         index = old.index if old is not None else 0
         try:
-            transact(client, transactions.confirm(lock, held.index, settings, index, config.to_json()))
+            transact(client, transactions.confirm(lock, held.index, settings, index, word.to_json()))
         except Exception as error:
             if classify(error).fault is not Fault.CONFLICT:
                 raise
         else:
-            return Confirmation(record, config)
+            return Confirmation(record, word)
     raise ConsulError(
         Fault.CONFLICT,
         f"keys {lock} and {settings} kept changing: a node is at work on them. See who holds the lock, then try again",

@@ -8,6 +8,7 @@ fields are kept out, missing ones take the documented default, a value that is n
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,6 +81,11 @@ class LockRecord:
                 "since": self.since,
             }
         )
+
+    @property
+    def digest(self) -> str:
+        """Short and the same for the same record only."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     @classmethod
     def from_json(cls, text: bytes | str | None) -> LockRecord | None:
@@ -161,20 +167,22 @@ class MemberRecord:
 class FleetConfig:
     """Fleet-wide settings. ``fingerprint``: the validator's public key every node must hold, empty when not recorded.
 
-    ``confirmed_term`` and ``confirmed_seen`` are an operator's word that nothing signs, of the lock in this term: it may be
-    lower than one already seen, up to ``confirmed_seen``, the highest that any member had seen then; and the chain need not
-    move on first. Whoever takes that lock goes on from a higher term, so the word is good for one takeover.
+    ``confirmed_term``, ``confirmed_record`` and ``confirmed_seen`` are an operator's word that nothing signs. A holder of
+    that term need not wait for the chain. Nor need who takes the lock while it still has that record (its ``digest``), and
+    its term may be lower than one already seen, up to ``confirmed_seen``, the highest that any member had seen then.
+    Whoever takes it goes on from a higher term, so the word is good for one takeover.
     """
 
     fingerprint: str = ""
     confirmed_term: int | None = None
     confirmed_seen: int | None = None
+    confirmed_record: str = ""
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> str:
         """The text that goes into Consul; fields this version does not know are kept."""
         data: dict[str, object] = dict(self.extra)
-        for name in ("fingerprint", "confirmed_term", "confirmed_seen"):
+        for name in ("fingerprint", "confirmed_term", "confirmed_seen", "confirmed_record"):
             value = getattr(self, name)
             if value not in ("", None):
                 data[name] = value
@@ -188,12 +196,13 @@ class FleetConfig:
         data = _loads(text)
         if data is None:
             return None
-        known = {"fingerprint", "confirmed_term", "confirmed_seen"}
+        known = {"fingerprint", "confirmed_term", "confirmed_seen", "confirmed_record"}
         term, seen = data.get("confirmed_term"), data.get("confirmed_seen")
         return cls(
             fingerprint=_text(data, "fingerprint"),
             confirmed_term=term if isinstance(term, int) else None,
             confirmed_seen=seen if isinstance(seen, int) else None,
+            confirmed_record=_text(data, "confirmed_record"),
             extra={k: v for k, v in data.items() if k not in known},
         )
 

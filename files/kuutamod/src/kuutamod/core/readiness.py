@@ -84,11 +84,11 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
 
 
 def confirmed(state: NodeState) -> bool:
-    """Has an operator said, of the lock in its present term, that nothing signs, and is that still news to this node?"""
+    """Has an operator said, of the lock as it is, that nothing signs, and has this node seen no takeover since?"""
     fleet, record = state.fleet, state.watch.view.record if state.watch is not None else None
     if fleet is None or record is None or fleet.confirmed_term != record.term:
         return False
-    return state.term_seen <= max(fleet.confirmed_seen or 0, record.term)
+    return fleet.confirmed_record == record.digest and state.term_seen <= max(fleet.confirmed_seen or 0, record.term)
 
 
 def lease_confirmed(state: NodeState, lease: Lease) -> bool:
