@@ -15,6 +15,7 @@ from .coverage import Coverage, Seen
 from .dice import Dice
 from .faults import HOLDER, ON_CONSUL, Fault
 from .host import Host
+from .inject_consul import Heal, confirm
 from .judge import Judge
 from .leap import later
 from .neard import Chain
@@ -109,7 +110,7 @@ class World:
         until = self.timeline.now + fault.seconds
         heapq.heappush(self._fixed, (until, number, self._heal, (fault, host.name, area, heal)))
 
-    def _heal(self, fault: Fault, name: str, area: str, heal: inject.Heal) -> None:
+    def _heal(self, fault: Fault, name: str, area: str, heal: Heal) -> None:
         self.note("healed", "{} on {}", fault.kind.value, name)
         heal()
         self._active[area] -= 1
@@ -133,7 +134,7 @@ class World:
         seen = [host.supervisor.state.term_seen for host in self.hosts if host.supervisor is not None]
         if record is not None and any(term > record.term for term in seen):
             self.cover(Seen.TERM_REGRESS_BLOCKED)
-            inject.confirm(self)
+            confirm(self)
             self.timeline.after(5.0, self._operator)
             return
         self._blocked_by_operator = False
