@@ -97,8 +97,16 @@ def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
         outcome, why = _outcome(reply)
         at = node.host.local()
         sent = at if world.switches.proof_from_answer else now
-        about = (action.session, outcome, action.record, action.fault_takeover, sent, at, why)
-        return ev.TakeAnswered(*about, action.confirmed)
+        return ev.TakeAnswered(
+            session=action.session,
+            outcome=outcome,
+            record=action.record,
+            fault_takeover=action.fault_takeover,
+            sent=sent,
+            at=at,
+            why=why,
+            confirmed=action.confirmed,
+        )
 
     made = _request(node, "take", run, finish, locks=LOCK)
     return made

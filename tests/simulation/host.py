@@ -23,9 +23,6 @@ from .supervisor import Supervisor
 if TYPE_CHECKING:
     from .world import World
 
-REAP_DEADLINE = 0.5
-"""Seconds a guard has to report a neard that has ended (the daemon's own number)."""
-
 
 class Host:
     """One node's machine. Faults are counters, so that they may overlap."""

@@ -137,23 +137,30 @@ class ConsulAdapter:
     async def _take(self, action: Take) -> ev.TakeAnswered:
         operations = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
         sent = self._clock.now()
-        outcome, why = ev.Outcome.APPLIED, ""
-        try:
-            await self._transact(self._lock, "take", operations)
-        except ConsulError as error:
-            outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
-        now = self._clock.now()
-        about = (action.session, outcome, action.record, action.fault_takeover, sent, now)
-        return ev.TakeAnswered(*about, why, action.confirmed)
+        outcome, why = await self._attempt("take", operations)
+        return ev.TakeAnswered(
+            session=action.session,
+            outcome=outcome,
+            record=action.record,
+            fault_takeover=action.fault_takeover,
+            sent=sent,
+            at=self._clock.now(),
+            why=why,
+            confirmed=action.confirmed,
+        )
 
     async def _create_key(self, action: CreateKey) -> ev.KeyCreated:
         operations = transactions.create(self._key, action.record.to_json())
-        outcome, why = ev.Outcome.APPLIED, ""
-        try:
-            await self._transact(self._lock, "create-key", operations)
-        except ConsulError as error:
-            outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
+        outcome, why = await self._attempt("create-key", operations)
         return ev.KeyCreated(outcome, self._clock.now(), why)
+
+    async def _attempt(self, operation: str, operations: list[transactions.Operation]) -> tuple[ev.Outcome, str]:
+        """A transaction on a lock that is not ours yet: what came of it, and why it was not applied."""
+        try:
+            await self._transact(self._lock, operation, operations)
+        except ConsulError as error:
+            return ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
+        return ev.Outcome.APPLIED, ""
 
     async def _release(self, action: Release) -> ev.ReleaseAnswered:
         operations = transactions.release(self._key, action.session, action.record.to_json())

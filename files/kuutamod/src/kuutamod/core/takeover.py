@@ -49,9 +49,14 @@ def heed(watch: Watch, guards: Iterable[float]) -> Watch:
     return replace(watch, largest_guard=largest) if largest > watch.largest_guard else watch
 
 
+def guard_time(watch: Watch | None, law: LeaseLaw) -> float:
+    """G in seconds: the largest of ours and all that were published."""
+    return max(law.guard_time, watch.largest_guard if watch is not None else 0.0)
+
+
 def trusts_markers(watch: Watch, law: LeaseLaw) -> float:
     """From when on (boottime seconds) this node can tell a marker of now from one of the past: see ``opening``."""
-    return watch.since + max(law.guard_time, watch.largest_guard)
+    return watch.since + guard_time(watch, law)
 
 
 def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
@@ -60,8 +65,7 @@ def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     Free with the marker: at once, the last holder proved its neard dead; but only by a node that has watched the lock for
     G, during which the index only grew. Any other may be looking at a marker of the past, brought back by a restored
     snapshot or an operator, while a holder of today has not noticed yet; G after the restore there is none.
-    Everything else (held, free without the marker, unreadable): when the index has not moved for G. G is the largest
-    of ours and all that were published.
+    Everything else (held, free without the marker, unreadable): when the index has not moved for G.
     A missing key has no index: it may have been created, held and deleted between two looks, by a holder that still
     signs. So G can't be counted on it; the key has to be written anew first, held by nobody.
     """
@@ -71,7 +75,7 @@ def opening(watch: Watch, law: LeaseLaw) -> Opening | None:
     if view.released:
         at = max(watch.first_seen, trusts_markers(watch, law))
         return Opening(TakeKind.FREE, at, "it is released with proof", others=watch.first_seen)
-    at = watch.first_seen + max(law.guard_time, watch.largest_guard)
+    at = watch.first_seen + guard_time(watch, law)
     if view.session is None:
         return Opening(TakeKind.FREE, at, "it is free without the marker and has not moved for the guard time", others=at)
     return Opening(TakeKind.STEAL, at, "its holder has not proved itself for the guard time", others=at)
