@@ -6,14 +6,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
 import requests
 
 from kuutamod.core.protocol import LockRecord, lock_key
 from neard_standin.procfs import boottime
 
+from .background import Background, repeating
 from .consul_client import ConsulAnswerError, ConsulClient
 from .exporter import Metrics
 from .fleet_node import FleetNode
@@ -135,7 +134,7 @@ def look_at(node: FleetNode, head: Callable[[], int | None]) -> NodeFacts:
         return NodeFacts(node.name, SILENT, height=height)
 
 
-class Observer:
+class Observer(Background):
     """Looks at each node and at the lock from threads of their own, so that one that hangs delays no other.
 
     A context manager. `head` returns the height of the chain, None when unknown. `changed` is set by every change
@@ -148,21 +147,10 @@ class Observer:
         self._consul_url = consul_url
         self._head = head
         self._lock = threading.Lock()
-        self._stop = threading.Event()
         self._nodes = {node.name: NodeFacts(node.name) for node in nodes}
         self._held = LockFacts()
         looks: list[Callable[[], None]] = [self._look_at_lock, *(self._looker(node) for node in nodes)]
-        self._threads = [threading.Thread(target=self._repeat, args=(look,), daemon=True) for look in looks]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(repeating(look, INTERVAL) for look in looks)
 
     def observation(self) -> Observation:
         """Everything as last seen."""
@@ -180,11 +168,6 @@ class Observer:
             return read_lock(client, self._account, before)
         finally:
             client.close()
-
-    def _repeat(self, look: Callable[[], None]) -> None:
-        while not self._stop.is_set():
-            look()
-            self._stop.wait(INTERVAL)
 
     def _looker(self, node: FleetNode) -> Callable[[], None]:
         def look() -> None:

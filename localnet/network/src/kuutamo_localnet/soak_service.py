@@ -13,14 +13,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from kuutamod.guard.child import MARKER
 from kuutamod.guard.release import PATIENCE as GUARD_PATIENCE
 from neard_standin.procfs import boottime
 
+from .background import Background
 from .fleet_node import FleetNode
 from .process import Process, send_signal
 from .reaper import ProcessInfo, read_process
@@ -200,29 +200,15 @@ class Service:
             self._post = None
 
 
-class Manager:
+class Manager(Background):
     """Looks at each service from a thread of its own; a context manager. `failure` is what ended a thread too early."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.failure: Exception | None = None
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(service,), name=f"service-{service.node.name}", daemon=True)
-            for service in services
-        ]
+        super().__init__(partial(self._run, service) for service in services)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, service: Service) -> None:
-        while not self._stop.wait(LOOK):
+    def _run(self, service: Service, stop: threading.Event) -> None:
+        while not stop.wait(LOOK):
             try:
                 service.tick()
             except Exception as error:

@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import requests
 
@@ -18,6 +16,7 @@ from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.protocol import LockRecord, lock_key
 from neard_standin.procfs import boottime
 
+from .background import Background, repeating
 from .consul_client import KvEntry
 from .fleet_node import FleetNode
 from .fleet_plan import installed
@@ -34,7 +33,7 @@ REGRESS = "term-regress"
 _CONFIRMED = re.compile(r", in term (\d+) ")
 
 
-class Watch:
+class Watch(Background):
     """Reads each node's exporter and the lock from threads of their own; a context manager.
 
     It keeps the lock's values of each term as a backup would have them (`Ground.lock_values`).
@@ -44,22 +43,11 @@ class Watch:
         self._ground = ground
         self._law = law
         self._guard = threading.Lock()
-        self._stop = threading.Event()
         self._facts: dict[str, NodeFacts] = {}
         self._able: dict[str, float] = {}
         self._lock = LockFacts(fault="not read yet")
         looks: list[Callable[[], None]] = [self._look_at_lock, *map(self._looker, ground.arena.fleet.nodes)]
-        self._threads = [threading.Thread(target=self._repeat, args=(look,), daemon=True) for look in looks]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(repeating(look, INTERVAL) for look in looks)
 
     def nodes(self) -> dict[str, NodeFacts]:
         """Each node as last seen."""
@@ -87,11 +75,6 @@ class Watch:
             holder_calm=injector.undisturbed_since(lock.holder) if proved and not lock.fault else None,
             able=min(since, default=None) if not lock.fault else None,
         )
-
-    def _repeat(self, look: Callable[[], None]) -> None:
-        while not self._stop.is_set():
-            look()
-            self._stop.wait(INTERVAL)
 
     def _looker(self, node: FleetNode) -> Callable[[], None]:
         def look() -> None:
