@@ -36,7 +36,7 @@ from kuutamod.core import events as ev
 from kuutamod.core import observe as observing
 from kuutamod.core import plan as planning
 from kuutamod.core.change import replace
-from kuutamod.core.model import Ghost, Home, LockView, NodeState
+from kuutamod.core.model import Home, LockView, NodeState, first_state
 from kuutamod.core.protocol import FleetConfig, MemberRecord
 from kuutamod.guard import rules as guarding
 from kuutamod.guard.rules import Cause, GuardView
@@ -143,12 +143,10 @@ class Bench:
                 self.tell(event)
 
     def start(self) -> None:
-        """A new supervisor, with what is on the disk. (The state that ``runtime`` begins with.)"""
+        """A new supervisor, with what is on the disk."""
         host = self.host
-        why = "left over from an earlier life of this supervisor"
-        ghost = Ghost(host.disk_session, host.disk_term, why, fault=False, leftover=True) if host.disk_session else None
-        policy, term = self.scale.policy(host.number), host.disk_term
-        node = NodeState(policy, identity(host.number), NOW, term_seen=term, term_stored=term, ghost=ghost)
+        policy = self.scale.policy(host.number)
+        node = first_state(policy, identity(host.number), NOW, host.disk_term, host.disk_session)
         self.change(node=node, due=True)
 
     @property

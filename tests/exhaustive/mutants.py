@@ -6,16 +6,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from unittest import mock
 
 from exhaustive import side
 from exhaustive.machine import Budget
 from exhaustive.side import Kind
 from exhaustive.world import NOW, Scale
-from kuutamod.core import lifecycle, plan, records, recovery
+from kuutamod.core import plan, records, recovery, takeover
 from kuutamod.core.model import NodeState
 from simulation.mutants import MUTANTS as SIMULATED
-from simulation.mutants import Patch
+from simulation.mutants import Patch, patched
 
 DEFAULT = Scale()
 
@@ -33,9 +32,7 @@ class Mutant:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """The rules are wrong inside. A machine keeps what it has worked out, so each needs its own."""
-        with contextlib.ExitStack() as stack:
-            for owner, name, value in self.patches:
-                stack.enter_context(mock.patch.object(owner, name, value))
+        with patched(self.patches):
             yield
 
 
@@ -81,7 +78,7 @@ MUTANTS = (
         "G of the lock only",
         "a contender ignores a larger G in the records of the other nodes",
         (Kind.PAUSE, Kind.DELETE),
-        ((lifecycle, "heed", lambda watch, _: watch),),
+        ((takeover, "heed", lambda watch, _: watch),),
         Scale(longer=2),
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kuutamod.consul import transactions
 from kuutamod.core.actions import ReleasePlan, StartChild
 from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.model import Ghost, Home, Identity, NodeState
+from kuutamod.core.model import Home, Identity, NodeState, first_state
 from kuutamod.core.protocol import member_key
 
 from .clock import HostClock
@@ -119,9 +119,7 @@ class Host:
             voter_node_key=f"ed25519:{name}-voternode",
             validator_node_key=f"ed25519:{name}-validatornode",
         )
-        term, session = self.disk_term, self.disk_session
-        left = Ghost(session, term, "left over from an earlier life", fault=False, leftover=True) if session else None
-        return NodeState(self.setup.policy, identity, self.local(), term_seen=term, term_stored=term, ghost=left)
+        return first_state(self.setup.policy, identity, self.local(), self.disk_term, self.disk_session)
 
     def supervisor_gone(self) -> None:
         """Its process has ended, by whatever; the guard sees its pipe close."""

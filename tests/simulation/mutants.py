@@ -39,6 +39,15 @@ SAFETY = frozenset({"two signers", "taken from the living", "height signed twice
 Patch = tuple[Any, str, Any]
 
 
+@contextlib.contextmanager
+def patched(patches: tuple[Patch, ...]) -> Iterator[None]:
+    """Functions of the production code are replaced inside."""
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in patches:
+            stack.enter_context(mock.patch.object(owner, name, value))
+        yield
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One wrong product. ``breaks``: the rules of the judge that it may break; ``says`` for people.
@@ -58,10 +67,7 @@ class Mutant:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """The rules are wrong inside."""
-        with contextlib.ExitStack() as stack:
-            for owner, name, value in self.patches:
-                stack.enter_context(mock.patch.object(owner, name, value))
-            stack.enter_context(mock.patch.dict(observing._RULES, dict(self.rules)))
+        with patched(self.patches), mock.patch.dict(observing._RULES, dict(self.rules)):
             yield
 
 

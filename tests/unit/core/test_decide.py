@@ -9,9 +9,9 @@ import pytest
 
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
-from kuutamod.core.model import Ghost, Home, LockView, Peer, Phase, Policy, Role, State, phase
+from kuutamod.core.model import Ghost, Home, LockView, Peer, Phase, Policy, Role, State, Watch, phase
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
-from kuutamod.core.readiness import ineligible
+from kuutamod.core.readiness import NEW_WATCH, ineligible
 from unit.core.rig import KEY, RELEASED, Rig
 
 HELD = LockRecord("host-b", "b", 4, heartbeat=3, guard_time=9, fingerprint=KEY, last_height=90)
@@ -215,6 +215,19 @@ def test_a_larger_guard_time_of_any_member_is_waited_for_when_the_locks_value_is
         rig.run(0.25)
     rig.run(0.5)
     assert rig.take(ac.Take).kind is ac.TakeKind.STEAL
+
+
+def test_a_larger_guard_time_of_any_member_holds_for_a_new_key_and_for_the_trust_in_a_marker_as_well() -> None:
+    rig = Rig()
+    rig.registered()
+    member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
+    rig.state = replace(rig.state, watch=Watch(LockView(1, "s0"), rig.now, rig.now, since=rig.now - 12))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.lock(LockView(7, None, RELEASED))
+    assert not rig.has(ac.Take)
+    assert NEW_WATCH in [reason.code for reason in ineligible(rig.state, rig.now)]
+    rig.lock(LockView(0))
+    assert rig.take(ac.CreateKey).record.guard_time == 15.0
 
 
 def test_the_chain_must_have_passed_the_previous_holders_last_height() -> None:

@@ -30,6 +30,7 @@ def interval(home: str, loaded_at: float, ended_at: float | None) -> KeyInterval
 
 
 PROOF = "it is released with proof"
+ANEW = "the lock's key was missing; writing it anew, held by nobody: applied"
 FREE = "it is free without the marker and has not moved for the guard time"
 SECOND = [interval("/a", 10.0, 20.0), interval("/b", 22.0, None)]
 FIRST_TAKE = take("node0", 9.0, 1, FREE)
@@ -57,8 +58,12 @@ FIRST_TAKE = take("node0", 9.0, 1, FREE)
         ("", PROOF, Cause.GUARD),
         ("", "its holder has not proved itself for the guard time", Cause.STEAL),
         ("", FREE, Cause.FREE),
-        (line("node1", 20.5, "the lock's key was missing: wrote it anew, held by nobody", 1), FREE, Cause.MISSING),
-        (line("node1", 20.5, "the lock's key was missing: wrote it anew, held by nobody", 0), FREE, Cause.FREE),
+        (
+            line("node1", 20.5, ANEW, 1),
+            FREE,
+            Cause.MISSING,
+        ),
+        (line("node1", 20.5, ANEW, 0), FREE, Cause.FREE),
     ],
 )
 def test_each_takeover_has_its_cause(before: str, how: str, cause: Cause) -> None:

@@ -18,7 +18,7 @@ from kuutamod.consul.adapter import ConsulAdapter
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.decide import decide
-from kuutamod.core.model import Ghost, Identity, NodeState, label, phase
+from kuutamod.core.model import Identity, NodeState, first_state, label, phase
 from kuutamod.core.observe import observe
 from kuutamod.core.plan import begin
 from kuutamod.deadline import Lane, Overrun
@@ -222,8 +222,8 @@ class Supervisor:
                 self._log.info(f"another node was faster, or the lock has moved: {event.why}", **self._fields())
             case ev.TakeAnswered(outcome=ev.Outcome.UNKNOWN):
                 why = f"taking the lock has an unknown outcome, reading it again: {event.why}"
-            case ev.KeyCreated(outcome=ev.Outcome.APPLIED):
-                why = "the lock's key was missing: wrote it anew, held by nobody"
+            case ev.KeyCreated():
+                why = f"the lock's key was missing; writing it anew, held by nobody: {event.outcome.value} {event.why}"
             case ev.ReleaseAnswered(outcome=ev.Outcome.APPLIED):
                 reason = before.ghost.reason if before.ghost else ""
                 self._log.info(f"released the lock: {reason}", **self._fields())
@@ -309,9 +309,7 @@ def _first_state(settings: Settings, now: float, term: int, old_session: str) ->
         kuutamod_version=metadata.version("kuutamod"),
         address=f"{host}:{port}",
     )
-    left = Ghost(old_session, term, "left over from an earlier life of this supervisor", fault=False, leftover=True)
-    ghost = left if old_session else None
-    return NodeState(settings.policy, identity, now, term_seen=term, term_stored=term, ghost=ghost)
+    return first_state(settings.policy, identity, now, term, old_session)
 
 
 def _files(settings: Settings) -> NeardFiles:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import threading
 import time
@@ -30,7 +29,6 @@ SURE = 2.0  # seconds in which an operator sees that nothing signs before he say
 PATIENCE = 12.0  # seconds after a confirmation: nodes read it every five seconds
 CONFIRM_DEADLINE = 30.0  # seconds for `kuutamoctl confirm` on a busy machine
 REGRESS = "term-regress"
-_CONFIRMED = re.compile(r", in term (\d+) ")
 
 
 class Watch(Background):
@@ -168,10 +166,9 @@ class Operator:
         except subprocess.TimeoutExpired:
             self._say(f"operator: kuutamoctl confirm took longer than {CONFIRM_DEADLINE:g} s")
             return
-        found = _CONFIRMED.search(done.stdout)
-        if found is None:
+        if done.returncode != 0:
             self._say(f"operator: kuutamoctl confirm ended with {done.returncode}: {done.stderr.strip()}")
             return
         self.confirmed.append(boottime())
         self._next = time.monotonic() + PATIENCE
-        self._say(f"operator: confirmed term {found[1]} of {lock_key(account)} for {', '.join(waiting)}")
+        self._say(f"operator: confirmed {lock_key(account)} for {', '.join(waiting)}")

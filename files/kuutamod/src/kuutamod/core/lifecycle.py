@@ -11,7 +11,7 @@ from kuutamod.core.plan import Plan
 from kuutamod.core.promotion import promotion_of
 from kuutamod.core.readiness import NEW_WATCH, Reason, behind, behind_chain, confirmed, fresh_proof, not_activated
 from kuutamod.core.recovery import within_hold_off
-from kuutamod.core.takeover import heed, opening, watching
+from kuutamod.core.takeover import counted, opening, watching
 from kuutamod.core.upkeep import RETRY
 
 HOME_RETRY = 1.0
@@ -148,25 +148,26 @@ def _contend(plan: Plan) -> str:
     name = label(state)
     if hard and name is not State.VOTING:
         return f"{name.value}: {hard[0].text}"
-    if hard or state.watch is None or state.session is None:
+    watch = counted(state)
+    if hard or watch is None or state.session is None:
         return f"standby, not eligible: {'; '.join(r.text for r in hard)}"
-    chance = opening(heed(state.watch, (peer.record.guard_time for peer in state.peers)), law)
+    chance = opening(watch, law)
     if chance is None:
         return _create_key(plan)
     soft = [reason for reason in reasons if reason.soft and reason.code != NEW_WATCH]  # that one is in `opening`
     at = max(chance.at, chance.others + state.policy.patience) if soft else chance.at
-    if not plan.after(at) or not watching(state.watch, law, now):
+    if not plan.after(at) or not watching(watch, law, now):
         return _waiting(state, soft[0].text if soft else "")
-    before, word = state.watch.view.record, confirmed(state)
+    before, word = watch.view.record, confirmed(state)
     if before is not None and behind(state, before.last_height) and not word:
         return f"standby: the chain has not passed height {before.last_height}, the last of {before.node_id}"
     if state.take_refused is not None:
-        reread = state.watch.last_seen > state.take_refused
+        reread = watch.last_seen > state.take_refused
         if not reread or not plan.after(state.take_refused + TAKE_RETRY):
             return "standby: taking the lock was refused; looking again"
     record = records.take(state)
     fault = before is not None and before.released and before.fault and before.node_id != state.identity.node_id
-    plan.do(ac.Take(state.session.id, state.watch.view, chance.kind, record, fault_takeover=fault, confirmed=word))
+    plan.do(ac.Take(state.session.id, watch.view, chance.kind, record, fault_takeover=fault, confirmed=word))
     return f"taking the lock for term {record.term}: {chance.why}"
 
 

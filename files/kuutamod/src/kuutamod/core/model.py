@@ -298,6 +298,16 @@ class NodeState:
     tried: Mapping[Slot, float] = field(default_factory=dict, hash=False)
 
 
+def first_state(policy: Policy, identity: Identity, now: float, term: int, session: str) -> NodeState:
+    """A supervisor as it starts, ``now`` in boottime seconds.
+
+    ``term`` and ``session`` are what this host has on its disk; the lock may still be booked on that session.
+    """
+    why = "left over from an earlier life of this supervisor"
+    ghost = Ghost(session, term, why, fault=False, leftover=True) if session else None
+    return NodeState(policy, identity, now, term_seen=term, term_stored=term, ghost=ghost)
+
+
 def last_tried(state: NodeState, slot: Slot) -> float:
     """When an action was last begun in this slot; minus infinity if never."""
     return state.tried.get(slot, float("-inf"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kuutamod.core.heights import MOVES
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Child, NodeState
-from kuutamod.core.takeover import trusts_markers
+from kuutamod.core.takeover import counted, trusts_markers
 
 ANSWER_AGE = 2.0
 """Seconds; neard's last answer must not be older when it counts as ready."""
@@ -35,7 +35,8 @@ def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
         found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
     found.extend(_neard_reasons(state.child, state, now))
     found.extend(_fleet_reasons(state))
-    if state.lease is None and state.watch is not None and now < trusts_markers(state.watch, state.policy.law):
+    watch = counted(state) if state.lease is None else None
+    if watch is not None and now < trusts_markers(watch, state.policy.law):
         found.append(Reason(NEW_WATCH, "it has not watched the lock for the guard time yet", soft=True))
     if state.faults.since is not None and now - state.faults.since < state.policy.hold_off:
         found.append(Reason("hold-off", "its neard failed while validating; others go first", soft=True))

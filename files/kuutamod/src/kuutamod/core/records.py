@@ -7,7 +7,7 @@ from kuutamod.core.lease import Lease
 from kuutamod.core.model import Ghost, NodeState, label, phase
 from kuutamod.core.protocol import LockRecord, MemberRecord
 from kuutamod.core.readiness import Reason
-from kuutamod.core.takeover import guard_time
+from kuutamod.core.takeover import counted, guard_time
 
 MISSING = "missing"
 """The phase of a value that no holder wrote."""
@@ -36,7 +36,7 @@ def next_term(state: NodeState) -> int:
 
 def missing(state: NodeState) -> LockRecord:
     """The value of a key that was missing: held by nobody, without the marker, with what this node knows of the past."""
-    guard = guard_time(state.watch, state.policy.law)
+    guard = guard_time(counted(state), state.policy.law)
     record = {**_record(state, next_term(state) - 1, 0), "guard_time": guard}
     return LockRecord(**record, phase=MISSING, reason="the key was missing")  # type: ignore[arg-type]
 

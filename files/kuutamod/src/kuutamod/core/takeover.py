@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kuutamod.core.actions import TakeKind
 from kuutamod.core.change import replace
 from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.model import LockView, Watch
+from kuutamod.core.model import LockView, NodeState, Watch
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ def heed(watch: Watch, guards: Iterable[float]) -> Watch:
     """With the guard times (seconds) that other nodes publish: the lock's value may have been lost, with the holder's."""
     largest = max(guards, default=0.0)
     return replace(watch, largest_guard=largest) if largest > watch.largest_guard else watch
+
+
+def counted(state: NodeState) -> Watch | None:
+    """What this node knows of the lock, with every guard time it has heard of: G is counted on this, never on ``watch``."""
+    return heed(state.watch, (peer.record.guard_time for peer in state.peers)) if state.watch is not None else None
 
 
 def guard_time(watch: Watch | None, law: LeaseLaw) -> float:
