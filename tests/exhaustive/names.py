@@ -36,7 +36,7 @@ class Layout:
 LAYOUTS: dict[str, Layout] = {
     "Side": Layout(nested=("host", "net")),
     "Host": Layout(terms=("disk_term",), sessions=("disk_session",), nested=("node", "outbox", "guard")),
-    "NodeState": Layout(terms=("term_seen", "term_stored"), nested=("session", "lease", "ghost", "watch")),
+    "NodeState": Layout(terms=("term_seen", "term_stored", "newest_term"), nested=("session", "lease", "ghost", "watch")),
     "Session": Layout(sessions=("id",)),
     "Lease": Layout(terms=("term",), sessions=("session",)),
     "Ghost": Layout(terms=("term",), sessions=("session",)),

@@ -10,7 +10,16 @@ from kuutamod.consul import transactions
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.model import LockView
-from kuutamod.core.protocol import LockRecord, MemberRecord, member_key, members_prefix
+from kuutamod.core.protocol import (
+    TERMS_KEPT,
+    LockRecord,
+    MemberRecord,
+    TermRecord,
+    history_key,
+    member_key,
+    members_prefix,
+    newest_term,
+)
 
 from .cluster import LOCK, WATCH_DEADLINE
 from .consul import LOST, Entry, Refused
@@ -84,7 +93,10 @@ def _heartbeat(node: Supervisor, action: ac.Heartbeat, now: float) -> Request:
 
 
 def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
-    operations = transactions.take(action.kind, LOCK, action.session, action.view.index, action.record.to_json())
+    term = TermRecord(action.record.term, node.host.name)
+    taking = transactions.take(action.kind, LOCK, action.session, action.view.index, action.record.to_json())
+    oldest = history_key(ACCOUNT, term.term - TERMS_KEPT)
+    operations = transactions.in_term(taking, history_key(ACCOUNT, term.term), term.to_json(), oldest)
     world = node.host.world
 
     seen = node.state.term_seen
@@ -106,6 +118,7 @@ def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
             at=at,
             why=why,
             confirmed=action.confirmed,
+            term_taken=reply is Refused.EXISTS,
         )
 
     made = _request(node, "take", run, finish, locks=LOCK)
@@ -267,18 +280,18 @@ def _read_fleet(node: Supervisor, action: ac.ReadFleet, now: float) -> Request:
     def run() -> Reply:
         prefix = members_prefix(ACCOUNT)
         found = tuple((name, store.data.keys[name]) for name in sorted(store.data.keys) if name.startswith(prefix))
-        return Done((found, store.data.config))
+        return Done((found, store.data.config, newest_term(ACCOUNT, store.data.keys)))
 
     def finish(reply: Reply) -> ev.Event:
         if not isinstance(reply, Done):
             return ev.FleetFailed("not read")
-        entries, config = reply.value
+        entries, config, newest = reply.value
         members = tuple(
             ev.SeenMember(record, entry.session, entry.index)
             for _, entry in entries
             if (record := MemberRecord.from_json(entry.value)) is not None
         )
-        return ev.FleetSeen(members, config, node.host.local())
+        return ev.FleetSeen(members, config, node.host.local(), newest)
 
     return _request(node, "read", run, finish)
 

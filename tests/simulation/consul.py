@@ -96,15 +96,16 @@ class Store:
 
     def transact(self, operations: Sequence[Operation]) -> Refused | None:
         """Apply all, or none and say why. The lock delay is not looked at here: the leader did before, in its memory."""
-        name = str(operations[0]["KV"]["Key"])
-        before = self.data.keys.get(name)
-        entry = before
+        written: dict[str, Entry | None] = {}
         for operation in operations:
-            done = self._apply(operation["KV"], entry)
+            name = str(operation["KV"]["Key"])
+            done = self._apply(operation["KV"], written[name] if name in written else self.data.keys.get(name))
             if isinstance(done, Refused):
                 return done
-            entry = done
-        self._write(name, entry)
+            written[name] = done
+        self.data.index += 1
+        for name, entry in written.items():
+            self._put(name, entry)
         return None
 
     def _apply(self, fields: dict[str, object], entry: Entry | None) -> Entry | Refused | None:
@@ -117,6 +118,8 @@ class Store:
             if entry is not None and entry.session not in (None, session):
                 return Refused.HELD
             return Entry(_value(fields), str(session), 0)
+        if verb == "delete":
+            return None
         if entry is None:
             return Refused.MISSING if verb != "set" else Entry(_value(fields), None, 0)
         if verb == "check-session":
@@ -125,8 +128,6 @@ class Store:
             return entry if entry.index == fields["Index"] else Refused.MOVED
         if verb == "set":
             return Entry(_value(fields), entry.session, 0)
-        if verb == "delete":
-            return None
         assert verb == "unlock", verb
         return Entry(_value(fields), None, 0) if entry.session == session else Refused.NOT_OURS
 
@@ -147,6 +148,9 @@ class Store:
 
     def _write(self, key: str, entry: Entry | None) -> None:
         self.data.index += 1
+        self._put(key, entry)
+
+    def _put(self, key: str, entry: Entry | None) -> None:
         if entry is None:
             self.data.keys.pop(key, None)
         else:

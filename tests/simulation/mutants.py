@@ -140,7 +140,12 @@ def _missing_or(kind: ac.TakeKind, key: str, session: str, index: int, value: st
     return [{"KV": {"Verb": "check-not-exists", "Key": key}}, *_bare_lock(key, session, value)]
 
 
+def _without_history(state: NodeState) -> int:
+    return _next_term(changed(state, newest_term=0))
+
+
 _take = transactions.take
+_next_term = records.next_term
 _begin = plan.begin
 _heartbeat = records.heartbeat
 _watch_lock = takeover.watch_lock
@@ -296,6 +301,13 @@ MUTANTS = (
         "guard without fence",
         "the guard does not fence by its own clock",
         patches=((guarding, "must_kill", _no_fence), (guarding, "sleep_for", _sleep_on)),
+    ),
+    Mutant(
+        "terms by hearsay",
+        "a take does not check that its term is new, nor is the history read",
+        patches=((transactions, "in_term", lambda taking, *_: taking), (records, "next_term", _without_history)),
+        breaks=frozenset({"term used twice"}),
+        rare=True,
     ),
     Mutant(
         "never blind",

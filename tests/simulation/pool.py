@@ -7,9 +7,11 @@ import gc
 import itertools
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import connection
 
 from .run import Outcome, run
 
@@ -34,7 +36,7 @@ def many(first: int, count: int | None, jobs: int | None = None, seconds: float 
             yield from _chunk(chunk)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_be_frugal) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool:
         running: set[Future[list[Outcome]]] = set()
         while True:
             running |= {pool.submit(_chunk, chunk) for chunk in itertools.islice(timely, AHEAD * jobs - len(running))}
@@ -45,9 +47,18 @@ def many(first: int, count: int | None, jobs: int | None = None, seconds: float 
                 yield from future.result()
 
 
-def _be_frugal() -> None:
+def _begin() -> None:
     """A world is one big knot of objects that refer to each other; it is collected once it is done with."""
     gc.disable()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool whose parent was killed would go on for hours, for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _chunk(seeds: tuple[int, int]) -> list[Outcome]:

@@ -31,6 +31,7 @@ from kuutamod.core.protocol import LockRecord, MemberRecord
 LAW = LeaseLaw()
 
 _beats = itertools.count(1)
+_terms = itertools.count(1)
 
 
 class Node:
@@ -78,8 +79,9 @@ class Node:
         assert isinstance(event, ev.LockSeen), event
         return event.view
 
-    def take(self, session: str, kind: TakeKind, view: LockView | None = None) -> ev.TakeAnswered:
-        event = self.do(Take(session, self.view() if view is None else view, kind, self.record()))
+    def take(self, session: str, kind: TakeKind, view: LockView | None = None, term: int = 0) -> ev.TakeAnswered:
+        record = self.record(term=term or next(_terms))
+        event = self.do(Take(session, self.view() if view is None else view, kind, record))
         assert isinstance(event, ev.TakeAnswered)
         assert event.sent <= event.at
         return event

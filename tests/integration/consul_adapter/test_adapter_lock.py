@@ -12,12 +12,13 @@ from integration.consul_adapter.rig import Node, entry_of, holder, settings_of
 from kuutamo_localnet.consul import ConsulServer
 from kuutamod.core import events as ev
 from kuutamod.core.actions import (
+    ReadFleet,
     RenewSession,
     Take,
     TakeKind,
 )
 from kuutamod.core.model import LockView
-from kuutamod.core.protocol import lock_key
+from kuutamod.core.protocol import TERMS_KEPT, history_key, lock_key
 
 pytestmark = [
     pytest.mark.integration,
@@ -99,6 +100,42 @@ def test_takes_that_do_not_fit_change_nothing(server: ConsulServer, account: str
     assert ended.outcome is ev.Outcome.REFUSED
     assert "does not know this session" in ended.why
     assert entry_of(server, lock_key(account)) == held
+
+
+def test_no_two_takes_have_the_same_term_though_the_key_was_deleted(server: ConsulServer, account: str) -> None:
+    first, second = Node(settings_of(server), account, "n1"), Node(settings_of(server), account, "n2")
+    assert first.create().outcome is ev.Outcome.APPLIED
+    assert first.take(first.session(), TakeKind.FREE, term=7).outcome is ev.Outcome.APPLIED
+    server.client().kv_delete(lock_key(account))
+    assert second.create().outcome is ev.Outcome.APPLIED
+    refused = second.take(second.session(), TakeKind.FREE, term=7)
+    assert (refused.outcome, refused.term_taken) == (ev.Outcome.REFUSED, True)
+    fleet = second.do(ReadFleet())
+    assert isinstance(fleet, ev.FleetSeen)
+    assert fleet.newest_term == 7
+    assert not entry_of(server, lock_key(account)).session
+
+
+def test_who_comes_too_late_is_not_told_that_the_term_is_taken(server: ConsulServer, account: str) -> None:
+    first, second = Node(settings_of(server), account, "n1"), Node(settings_of(server), account, "n2")
+    assert first.create().outcome is ev.Outcome.APPLIED
+    seen = second.view()
+    assert first.take(first.session(), TakeKind.FREE, term=7).outcome is ev.Outcome.APPLIED
+    late = second.take(second.session(), TakeKind.FREE, seen, term=7)
+    assert (late.outcome, late.term_taken) == (ev.Outcome.REFUSED, False)
+
+
+def test_the_records_of_terms_are_bounded(server: ConsulServer, account: str) -> None:
+    node, client = Node(settings_of(server), account, "n1"), server.client()
+    assert node.create().outcome is ev.Outcome.APPLIED
+    for term in (1, 2):
+        client.kv_put(history_key(account, term), "{}")
+    record = node.record(term=TERMS_KEPT + 1)
+    taken = node.do(Take(node.session(), node.view(), TakeKind.FREE, record))
+    assert isinstance(taken, ev.TakeAnswered)
+    assert taken.outcome is ev.Outcome.APPLIED
+    assert client.kv_get(history_key(account, 1)) is None
+    assert client.kv_get(history_key(account, 2)) is not None
 
 
 def test_only_one_of_many_gets_a_free_lock(server: ConsulServer, account: str) -> None:

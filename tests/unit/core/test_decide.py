@@ -175,6 +175,7 @@ def test_a_missing_key_is_never_taken_it_is_written_anew_first() -> None:
     while rig.now < start + 12:
         rig.lock(LockView(0))
         rig.run(0.25)
+        rig.tell(ev.FleetSeen((), FleetConfig(), rig.now))
     assert not rig.has(ac.Take)
     created = rig.take(ac.CreateKey).record
     assert (created.released, created.guard_time) == (False, 9.0)
@@ -187,8 +188,8 @@ def test_a_missing_key_is_taken_after_the_guard_time_with_a_term_above_every_mem
     rig = Rig()
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", term_seen=17), None, 3)
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
     rig.lock(LockView(0))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
     created = rig.take(ac.CreateKey).record
     assert created.term == 17
     rig.tell(ev.KeyCreated(ev.Outcome.APPLIED, rig.now))
@@ -227,7 +228,31 @@ def test_a_larger_guard_time_of_any_member_holds_for_a_new_key_and_for_the_trust
     assert not rig.has(ac.Take)
     assert NEW_WATCH in [reason.code for reason in ineligible(rig.state, rig.now)]
     rig.lock(LockView(0))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
     assert rig.take(ac.CreateKey).record.guard_time == 15.0
+
+
+def test_a_missing_key_is_written_anew_only_with_what_the_history_says_since_it_is_missing() -> None:
+    rig = Rig()
+    rig.registered()
+    rig.lock(LockView(0))
+    assert not rig.has(ac.CreateKey)
+    rig.take(ac.ReadFleet)
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=11))
+    assert rig.take(ac.CreateKey).record.term == 11
+
+
+def test_a_term_that_another_node_has_had_is_passed_over() -> None:
+    rig = Rig()
+    rig.registered()
+    rig.lock(LockView(7, None, RELEASED))
+    take = rig.take(ac.Take)
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.REFUSED, take.record, False, rig.now, rig.now, term_taken=True))
+    rig.run(0.3)
+    rig.lock(LockView(7, None, RELEASED))
+    assert not rig.has(ac.Take)
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=take.record.term + 2))
+    assert rig.take(ac.Take).record.term == take.record.term + 3
 
 
 def test_the_chain_must_have_passed_the_previous_holders_last_height() -> None:

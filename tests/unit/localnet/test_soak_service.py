@@ -70,9 +70,9 @@ def test_a_supervisor_that_ended_is_started_again_when_nothing_of_it_is_left(nod
     guard = deaf(node)[0]
     with Manager([service]):
         node.process.kill()
-        eventually(lambda: service.starts == 2 and service.running(), DEADLINE, "it runs again")
+        eventually(lambda: service.starts == 2 and logged(node, "supervisor started") == 2, DEADLINE, "it runs again")
+        assert service.running()
     assert guard not in node.process.tree()
-    assert logged(node, "supervisor started") == 2
     assert logged(node, "handed back") == hand_back
     assert not service.leftovers
 

@@ -34,7 +34,7 @@ from kuutamod.core.actions import (
     Take,
 )
 from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.protocol import lock_key
+from kuutamod.core.protocol import TERMS_KEPT, TermRecord, history_key, lock_key
 
 T = TypeVar("T")
 
@@ -135,9 +135,12 @@ class ConsulAdapter:
         return ev.HeartbeatAnswered(action.session, ev.Outcome.APPLIED, sent)
 
     async def _take(self, action: Take) -> ev.TakeAnswered:
-        operations = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
+        term = TermRecord(action.record.term, self._node_id)
+        taking = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
+        oldest = history_key(self._account_id, term.term - TERMS_KEPT)
+        operations = transactions.in_term(taking, history_key(self._account_id, term.term), term.to_json(), oldest)
         sent = self._clock.now()
-        outcome, why = await self._attempt("take", operations)
+        outcome, why, refusals = await self._attempt("take", operations)
         return ev.TakeAnswered(
             session=action.session,
             outcome=outcome,
@@ -147,20 +150,24 @@ class ConsulAdapter:
             at=self._clock.now(),
             why=why,
             confirmed=action.confirmed,
+            term_taken=Refusal.EXISTS in refusals and Refusal.MOVED not in refusals,
         )
 
     async def _create_key(self, action: CreateKey) -> ev.KeyCreated:
         operations = transactions.create(self._key, action.record.to_json())
-        outcome, why = await self._attempt("create-key", operations)
+        outcome, why, _ = await self._attempt("create-key", operations)
         return ev.KeyCreated(outcome, self._clock.now(), why)
 
-    async def _attempt(self, operation: str, operations: list[transactions.Operation]) -> tuple[ev.Outcome, str]:
+    async def _attempt(
+        self, operation: str, operations: list[transactions.Operation]
+    ) -> tuple[ev.Outcome, str, tuple[Refusal, ...]]:
         """A transaction on a lock that is not ours yet: what came of it, and why it was not applied."""
         try:
             await self._transact(self._lock, operation, operations)
         except ConsulError as error:
-            return ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
-        return ev.Outcome.APPLIED, ""
+            outcome = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN
+            return outcome, error.why, error.refusals
+        return ev.Outcome.APPLIED, "", ()
 
     async def _release(self, action: Release) -> ev.ReleaseAnswered:
         operations = transactions.release(self._key, action.session, action.record.to_json())
@@ -199,7 +206,7 @@ class ConsulAdapter:
             )
         except ConsulError as error:
             return ev.FleetFailed(error.why)
-        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now())
+        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now(), fleet.newest_term)
 
     async def _publish(self, action: Publish) -> ev.MemberPublished | ev.MemberRefused:
         first = not self._published

@@ -59,6 +59,14 @@ def read_tree(client: Any, prefix: str) -> tuple[Entry, ...]:
     return entries
 
 
+def read_names(client: Any, prefix: str) -> tuple[str, ...]:
+    """One consistent read of the names of all keys below ``prefix``."""
+    answered, names = client.kv.get(prefix, keys=True, consistency="consistent")
+    if answered is None:
+        raise ConsulError(Fault.UNUSABLE, f"the answer for the names below {prefix} has no index")
+    return tuple(str(name) for name in names or ())
+
+
 def transact(client: Any, operations: Sequence[Operation]) -> None:
     """Apply a transaction that writes one key last, and see in the answer that it did."""
     last = operations[-1]["KV"]

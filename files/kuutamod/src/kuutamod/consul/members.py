@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from kuutamod.consul import transactions
-from kuutamod.consul.answers import Entry, read_key, read_tree, transact
+from kuutamod.consul.answers import Entry, read_key, read_names, read_tree, transact
 from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
 from kuutamod.core.events import SeenMember
-from kuutamod.core.protocol import FleetConfig, MemberRecord, account_prefix, config_key, member_key, members_prefix
+from kuutamod.core.protocol import (
+    FleetConfig,
+    MemberRecord,
+    config_key,
+    history_prefix,
+    member_key,
+    members_prefix,
+    newest_term,
+)
 
 
 @dataclass(frozen=True)
@@ -76,25 +85,23 @@ class Fleet:
 
     members: tuple[SeenMember, ...]
     config: FleetConfig | None
+    newest_term: int
 
 
 def read_fleet(client: Any, account_id: str) -> Fleet:
     """Members and fleet-wide settings. Records that are not ours are passed over."""
-    entries = {entry.key: entry for entry in read_tree(client, account_prefix(account_id))}
-    settings = entries.get(config_key(account_id))
-    if settings is None:
-        # Missing, or left out because the token may not read it: a read of the key itself tells a denial.
-        settings = read_key(client, config_key(account_id)).entry
+    settings = read_key(client, config_key(account_id)).entry
     return Fleet(
-        members=tuple(_members(account_id, entries)),
+        members=tuple(_members(account_id, read_tree(client, members_prefix(account_id)))),
+        newest_term=newest_term(account_id, read_names(client, history_prefix(account_id))),
         config=FleetConfig() if settings is None else FleetConfig.from_json(settings.value),
     )
 
 
-def _members(account_id: str, entries: dict[str, Entry]) -> list[SeenMember]:
+def _members(account_id: str, entries: Iterable[Entry]) -> list[SeenMember]:
     found: list[SeenMember] = []
-    for key, entry in entries.items():
-        record = MemberRecord.from_json(entry.value) if key.startswith(members_prefix(account_id)) else None
-        if record is not None and key == member_key(account_id, record.node_id):
+    for entry in entries:
+        record = MemberRecord.from_json(entry.value)
+        if record is not None and entry.key == member_key(account_id, record.node_id):
             found.append(SeenMember(record, entry.session, entry.index))
     return found

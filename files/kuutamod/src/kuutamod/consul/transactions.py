@@ -52,6 +52,15 @@ def create(key: str, value: str) -> list[Operation]:
     return [_operation("check-not-exists", key), _operation("set", key, Value=_encoded(value))]
 
 
+def in_term(taking: list[Operation], key: str, value: str, oldest: str) -> list[Operation]:
+    """The take together with the record of its term, ``key``, which must be new: no two takes have the same term.
+
+    The check of the lock's index stays first, so that who is just too late is told that. ``oldest`` is deleted; it need not
+    exist.
+    """
+    return [taking[0], *create(key, value), _operation("delete", oldest), *taking[1:]]
+
+
 def release(key: str, session: str, value: str) -> list[Operation]:
     """Unlock ``key`` and leave ``value`` in it, if ``session`` still holds it."""
     unlock = _operation("unlock", key, Session=session, Value=_encoded(value))

@@ -163,11 +163,12 @@ class SeenMember:
 
 @dataclass(frozen=True)
 class FleetSeen:
-    """Members and fleet-wide settings; ``config`` None: unreadable."""
+    """Members and fleet-wide settings; ``config`` None: unreadable. ``newest_term``: the highest that has a record."""
 
     members: tuple[SeenMember, ...]
     config: FleetConfig | None
     at: float
+    newest_term: int = 0
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class HeartbeatAnswered:
 
 @dataclass(frozen=True)
 class TakeAnswered:
-    """The take's outcome. APPLIED counts as a proof from ``sent``."""
+    """The take's outcome. APPLIED counts as a proof from ``sent``. ``term_taken``: REFUSED as another had that term."""
 
     session: str
     outcome: Outcome
@@ -216,6 +217,7 @@ class TakeAnswered:
     at: float
     why: str = ""
     confirmed: bool = False
+    term_taken: bool = False
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,7 @@ class NodeState:
     peers: tuple[Peer, ...] = ()
     fleet: FleetConfig | None = None
     fleet_read: float | None = None
+    newest_term: int = 0
     term_seen: int = 0
     term_stored: int = 0
     height_seen: int = 0

@@ -235,7 +235,13 @@ def _fleet_seen(state: NodeState, event: ev.FleetSeen) -> NodeState:
         old = known.get(member.record.node_id)
         seen = old.seen if old is not None and old.index == member.index else event.at
         peers.append(Peer(member.record, member.session, member.index, seen))
-    return replace(_done(state, Slot.FLEET), peers=tuple(peers), fleet=event.config, fleet_read=event.at)
+    state = replace(_done(state, Slot.FLEET), peers=tuple(peers), fleet=event.config, fleet_read=event.at)
+    return replace(state, newest_term=max(state.newest_term, event.newest_term))
+
+
+def _fleet_is_old(state: NodeState) -> NodeState:
+    """The fleet has to be read again, at once, before this node takes anything."""
+    return replace(state, fleet_read=None, tried={slot: at for slot, at in state.tried.items() if slot is not Slot.FLEET})
 
 
 def _fleet_failed(state: NodeState, _event: ev.FleetFailed) -> NodeState:
@@ -249,7 +255,11 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
     if not event.watched:
         state = _done(state, Slot.READ)
     view = event.view
-    state = replace(state, watch=watch_lock(state.watch, view, event.at, state.policy.law))
+    watch = watch_lock(state.watch, view, event.at, state.policy.law)
+    state = replace(state, watch=watch)
+    if view.missing and watch.first_seen == event.at:
+        # Before the key is written anew: its terms may have gone on while this node did not look.
+        state = _fleet_is_old(state)
     if view.record is not None and view.record.term > state.term_seen:
         state = replace(state, term_seen=view.record.term)
     if state.ghost is not None and state.ghost.leftover:
@@ -291,7 +301,7 @@ def _take_answered(state: NodeState, event: ev.TakeAnswered) -> NodeState:
     state = _done(state, Slot.LOCK)
     record = event.record
     if event.outcome is not ev.Outcome.APPLIED:
-        return replace(state, take_refused=event.at)
+        return replace(_fleet_is_old(state) if event.term_taken else state, take_refused=event.at)
     state = replace(state, term_seen=max(state.term_seen, record.term), take_refused=None)
     if state.session is None or state.session.id != event.session or state.stop_requested:
         why = "taken while this node was letting go"

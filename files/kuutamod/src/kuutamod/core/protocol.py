@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
 def lock_key(account_id: str) -> str:
     """The key whose lock decides who holds the validator key."""
     return f"kuutamod-leader/{account_id}"
-
-
-def account_prefix(account_id: str) -> str:
-    """The folder of everything else about the account."""
-    return f"kuutamod/{account_id}/"
 
 
 def members_prefix(account_id: str) -> str:
@@ -37,6 +32,27 @@ def member_key(account_id: str, node_id: str) -> str:
 def config_key(account_id: str) -> str:
     """Fleet-wide settings, written by an operator."""
     return f"kuutamod/{account_id}/config"
+
+
+TERMS_KEPT = 200
+"""How many terms have a record; with each new one the oldest is deleted."""
+
+
+def history_prefix(account_id: str) -> str:
+    """One record per term below it."""
+    return f"kuutamod/{account_id}/history/"
+
+
+def history_key(account_id: str, term: int) -> str:
+    """The record of one term; the names sort as the terms do."""
+    return f"{history_prefix(account_id)}{term:010d}"
+
+
+def newest_term(account_id: str, keys: Iterable[str]) -> int:
+    """The highest term that has a record among these keys; 0 for none."""
+    prefix = history_prefix(account_id)
+    terms = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    return max((int(term) for term in terms if term.isascii() and term.isdecimal()), default=0)
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,18 @@ class MemberRecord:
             address=_text(data, "address"),
             home=_text(data, "home"),
         )
+
+
+@dataclass(frozen=True)
+class TermRecord:
+    """Written in the transaction that takes the lock, so that no two takes have the same term."""
+
+    term: int
+    node: str
+
+    def to_json(self) -> str:
+        """The text that goes into Consul."""
+        return _dumps({"term": self.term, "node": self.node})
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def _record(state: NodeState, term: int, height: int) -> dict[str, object]:
 
 
 def next_term(state: NodeState) -> int:
-    """One more than any term this node has seen: on its disk, in the lock, in the records of the other nodes."""
-    seen = [state.term_seen, state.term_stored, *(peer.record.term_seen for peer in state.peers)]
+    """One more than any term this node knows of: on its disk, in the lock, of the other nodes, in the history."""
+    seen = [state.term_seen, state.term_stored, state.newest_term, *(peer.record.term_seen for peer in state.peers)]
     if state.watch is not None and state.watch.view.record is not None:
         seen.append(state.watch.view.record.term)
     return max(seen) + 1

@@ -12,6 +12,8 @@ from kuutamod.core.readiness import fresh_proof
 
 RETRY = 1.0
 """Seconds between two tries of anything towards Consul that failed."""
+FIRST_READ = 0.2
+"""Seconds between two tries to read the fleet, as long as nothing may be done without it."""
 
 
 def keep_lease(plan: Plan) -> None:
@@ -89,7 +91,7 @@ def keep_watching(plan: Plan) -> None:
         plan.do(ac.ReadLock())
     if state.session is None or state.stop_requested is not None:
         return
-    if plan.due(Slot.FLEET, state.policy.member_interval):
+    if plan.due(Slot.FLEET, state.policy.member_interval if state.fleet_read is not None else FIRST_READ):
         plan.do(ac.ReadFleet())
     if state.lease is None and _lock_due(plan):
         plan.do(ac.ReadLock())
