@@ -168,6 +168,7 @@ class Judge:
         self._rolled_back = False
         self._newest = (record.term, host.name)
         self._takes[action.session] = record.term
+        self._by_fault.pop(action.session, None)
         if before is not None and world.cluster.store.record(before) is not None and action.fault_takeover:
             self._by_fault[action.session] = world.timeline.now
         if world.dice.chance(0.5):
