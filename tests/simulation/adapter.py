@@ -11,11 +11,9 @@ from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import (
-    TERMS_KEPT,
     LockRecord,
     MemberRecord,
     TermRecord,
-    history_key,
     member_key,
     members_prefix,
     newest_term,
@@ -95,8 +93,7 @@ def _heartbeat(node: Supervisor, action: ac.Heartbeat, now: float) -> Request:
 def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
     term = TermRecord(action.record.term, node.host.name)
     taking = transactions.take(action.kind, LOCK, action.session, action.view.index, action.record.to_json())
-    oldest = history_key(ACCOUNT, term.term - TERMS_KEPT)
-    operations = transactions.in_term(taking, history_key(ACCOUNT, term.term), term.to_json(), oldest)
+    operations = transactions.in_term(taking, ACCOUNT, term)
     world = node.host.world
 
     seen = node.state.term_seen

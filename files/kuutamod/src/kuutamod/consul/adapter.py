@@ -34,7 +34,7 @@ from kuutamod.core.actions import (
     Take,
 )
 from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.protocol import TERMS_KEPT, TermRecord, history_key, lock_key
+from kuutamod.core.protocol import TermRecord, lock_key
 
 T = TypeVar("T")
 
@@ -137,8 +137,7 @@ class ConsulAdapter:
     async def _take(self, action: Take) -> ev.TakeAnswered:
         term = TermRecord(action.record.term, self._node_id)
         taking = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
-        oldest = history_key(self._account_id, term.term - TERMS_KEPT)
-        operations = transactions.in_term(taking, history_key(self._account_id, term.term), term.to_json(), oldest)
+        operations = transactions.in_term(taking, self._account_id, term)
         sent = self._clock.now()
         outcome, why, refusals = await self._attempt("take", operations)
         return ev.TakeAnswered(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 
 from kuutamod.core.actions import TakeKind
+from kuutamod.core.protocol import TERMS_KEPT, TermRecord, history_key
 
 Operation = dict[str, dict[str, object]]
 
@@ -52,13 +53,15 @@ def create(key: str, value: str) -> list[Operation]:
     return [_operation("check-not-exists", key), _operation("set", key, Value=_encoded(value))]
 
 
-def in_term(taking: list[Operation], key: str, value: str, oldest: str) -> list[Operation]:
-    """The take together with the record of its term, ``key``, which must be new: no two takes have the same term.
+def in_term(taking: list[Operation], account_id: str, term: TermRecord) -> list[Operation]:
+    """The take together with the record of its term, which must be new: no two takes have the same term.
 
-    The check of the lock's index stays first, so that who is just too late is told that. ``oldest`` is deleted; it need not
-    exist.
+    The check of the lock's index stays first, so that who is just too late is told that. The oldest record is deleted; it
+    need not exist.
     """
-    return [taking[0], *create(key, value), _operation("delete", oldest), *taking[1:]]
+    record = create(history_key(account_id, term.term), term.to_json())
+    oldest = _operation("delete", history_key(account_id, term.term - TERMS_KEPT))
+    return [taking[0], *record, oldest, *taking[1:]]
 
 
 def release(key: str, session: str, value: str) -> list[Operation]:
