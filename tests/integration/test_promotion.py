@@ -28,7 +28,7 @@ from integration.scenario import (
 from kuutamo_localnet.fleet_node import FleetNode, Part
 from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.wait import eventually
-from kuutamod.core.lifecycle import RELOAD_RETRY, VOTER_GRACE
+from kuutamod.core.holder import RELOAD_RETRY, VOTER_GRACE
 
 pytestmark = pytest.mark.integration
 SWAP = 3.0
