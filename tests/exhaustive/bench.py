@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from exhaustive.names import view_from
-from exhaustive.normal import TEXT, aged, plain, tidied_host
+from exhaustive.normal import TEXT, aged, plain, plain_claim, tidied_host
 from exhaustive.world import (
     NODES,
     NOW,
@@ -125,7 +125,7 @@ class Bench:
             for event in answers:
                 if event is not None and self.host.node is not None:
                     self.tell(event)
-            again = any(answers) or any(isinstance(a, ac.GiveUp) for a in decision.actions)
+            again = any(answers) or decision.again
             if held or not again:
                 return
 
@@ -163,6 +163,9 @@ class Bench:
             case ac.ReadLock():
                 view = self.around.view
                 return ev.LockSeen(view, NOW, NOW) if view is not None else ev.LockReadFailed("no cluster leader")
+            case ac.UnloadKey():
+                # A courtesy that shortens the gap and proves nothing; refused, it leaves what there is without it.
+                return ev.KeyUnloaded(action.serial, NOW, "not in this world")
             case ac.StartChild() | ac.PlaceKey() | ac.ExtendGuard() | ac.StopChild() | ac.KillChild():
                 before = self.host
                 event = self._command(action)
@@ -202,9 +205,11 @@ class Bench:
             case ac.ReadFleet():
                 guard_time = self.scale.policy(1 - self.host.number).law.guard_time
                 other = ev.SeenMember(MemberRecord("", "", "", guard_time=guard_time), None, 1)
-                return ev.FleetSeen((other,), FleetConfig(), NOW)
+                return ev.FleetSeen((other,), FleetConfig(), NOW, 0.0)
             case ac.RememberTerm():
                 return ev.TermRemembered(action.term)
+            case ac.WriteHistory():
+                return ev.HistoryWritten(action.record.term, action.live)
             case ac.GiveUp():
                 self.acted = True
                 return None
@@ -332,7 +337,8 @@ def plain_action(action: Outward) -> Outward:
 
 def _request(action: Request) -> Request:
     if isinstance(action, ac.Take):
-        return replace(action, view=LockView(action.view.index), record=plain(action.record))
+        view, claim = LockView(action.view.index), plain_claim(action.claim)
+        return replace(action, view=view, record=plain(action.record), claim=claim)
     return replace(action, record=plain(action.record))
 
 

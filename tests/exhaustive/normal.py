@@ -22,9 +22,11 @@ from typing import Any, TypeVar
 
 from exhaustive.world import LONG_AGO, NOW, UNSEEN, Host, Scale
 from kuutamod.core.change import replace
+from kuutamod.core.claim import Claim
 from kuutamod.core.events import ChildExited
+from kuutamod.core.holder import RELOAD_RETRY
 from kuutamod.core.lease import Lease
-from kuutamod.core.lifecycle import RELEASE_PATIENCE, RELOAD_RETRY
+from kuutamod.core.lifecycle import RELEASE_PATIENCE
 from kuutamod.core.model import Child, Faults, LockView, NodeState, Slot, Watch
 from kuutamod.core.protocol import LockRecord
 from kuutamod.core.readiness import ANSWER_AGE
@@ -32,7 +34,7 @@ from kuutamod.core.readiness import ANSWER_AGE
 T = TypeVar("T")
 
 TIMES: dict[str, tuple[str, ...]] = {
-    "NodeState": ("started", "child_died", "stop_since", "fleet_read", "member_published", "take_refused"),
+    "NodeState": ("started", "child_died", "stop_since", "fleet_read", "wall", "member_published", "take_refused"),
     "Child": (
         "started",
         "guard_asked",
@@ -42,14 +44,18 @@ TIMES: dict[str, tuple[str, ...]] = {
         "silent_since",
         "head_changed",
         "syncing_since",
+        "synced_since",
+        "lonely_since",
+        "unload_asked",
+        "unloaded",
         "key_asked",
         "key_reload",
         "key_live_since",
         "killed_at",
     ),
     "Session": ("renewed",),
-    "Lease": ("proof", "since"),
-    "Ghost": ("tried",),
+    "Lease": ("proof", "since", "idle_since"),
+    "Ghost": ("idle_since", "tried"),
     "Watch": ("first_seen", "last_seen", "since"),
     "Peer": ("seen",),
     "Faults": ("since", "next_start"),
@@ -99,7 +105,12 @@ def aged(host: Host) -> Host:
 
 def plain(record: LockRecord) -> LockRecord:
     """A record as the explored world keeps it."""
-    return replace(record, heartbeat=0, hostname="", phase="", reason="", since="")
+    return replace(record, heartbeat=0, hostname="", phase="", reason="", idle=0.0)
+
+
+def plain_claim(claim: Claim) -> Claim:
+    """The grounds of a takeover as far as the rules read them here; the rest is for people and for heights."""
+    return Claim(fault=claim.fault, confirmed=claim.confirmed)
 
 
 def tidied(node: NodeState, scale: Scale, waiting: float = 0.0) -> NodeState:
@@ -113,7 +124,7 @@ def tidied(node: NodeState, scale: Scale, waiting: float = 0.0) -> NodeState:
         watch = _watch(watch, node, scale)
     if ghost is not None:
         tried = ghost.tried if ghost.tried is not None and ghost.tried > NOW - 1 else None  # RETRY
-        ghost = replace(ghost, tried=tried, reason=TEXT)
+        ghost = replace(ghost, tried=tried, giveup=replace(ghost.giveup, reason=TEXT))
     giveup = node.giveup
     if giveup is not None:
         giveup = replace(giveup, reason=TEXT)
@@ -135,6 +146,8 @@ def tidied(node: NodeState, scale: Scale, waiting: float = 0.0) -> NodeState:
         stop_requested=_word(node.stop_requested),
         stop_since=_clamp(node.stop_since, RELEASE_PATIENCE),
         peers=tuple(replace(peer, seen=LONG_AGO) for peer in node.peers),  # freeze_timeout is NEVER
+        wall=0.0,  # no moment of the day counts: nobody asks for anything
+        history=(0, False),  # it is written at once and always
         fleet_read=None if node.fleet_read is None else LONG_AGO,
         member_said=None,  # a member record is written at once and always: whether it is due again changes nothing
         member_published=None,
@@ -211,6 +224,8 @@ def _child(child: Child, node: NodeState, scale: Scale, waiting: float) -> Child
         key_asked=None if child.key_asked is None else LONG_AGO,  # hot_swap_timeout is NEVER
         key_reload=0.0 if live or not child.keyed else _clamp(child.key_reload, RELOAD_RETRY),
         key_live_since=since if live else 0.0,
+        synced_since=0.0,  # settle_time is 0
+        unload_asked=None if child.unload_asked is None else -math.inf,  # it is refused
         killed_at=0.0 if child.killed is None else _clamp(child.killed_at, scale.kill_budget + 1),
         key_fault=TEXT if child.key_fault else "",
         stopping=_word(child.stopping),
@@ -219,10 +234,11 @@ def _child(child: Child, node: NodeState, scale: Scale, waiting: float) -> Child
 
 
 def _lease(lease: Lease, node: NodeState, scale: Scale, waiting: float) -> Lease:
-    since = _clamp(lease.since, scale.hold_off + waiting) if lease.fault_takeover else LONG_AGO  # hot_swap_timeout: NEVER
+    since = _clamp(lease.since, scale.hold_off + waiting) if lease.claim.fault else LONG_AGO  # hot_swap_timeout: NEVER
     # From the deadline on it may not sign, and no older answer changes that.
     proof = max(lease.proof, NOW - node.policy.law.fence_deadline - waiting)
-    return replace(lease, since=since, proof=proof, counter=0, lost=_word(lease.lost), doubt="")
+    claim = plain_claim(lease.claim)
+    return replace(lease, since=since, proof=proof, claim=claim, counter=0, lost=_word(lease.lost), doubt="")
 
 
 def _watch(watch: Watch, node: NodeState, scale: Scale) -> Watch:

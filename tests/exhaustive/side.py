@@ -345,8 +345,8 @@ def _answer(message: Message) -> ev.Event:
             return ev.HeartbeatAnswered(request.session, outcome, sent, why)
         case ac.Take():
             # Each take counts as confirmed by an operator, which puts the height rule to rest.
-            fault = request.fault_takeover
-            return ev.TakeAnswered(request.session, outcome, request.record, fault, sent, NOW, why, confirmed=True)
+            claim = replace(request.claim, confirmed=True)
+            return ev.TakeAnswered(request.session, outcome, request.record, claim, sent, NOW, why)
         case ac.CreateKey():
             return ev.KeyCreated(outcome, NOW, why)
     assert isinstance(request, ac.Release)

@@ -48,6 +48,7 @@ PARTS: tuple[type[typing.Any], ...] = (
 )
 NO_MOMENTS = {
     "LockRecord.guard_time",
+    "LockRecord.idle",
     "LockRecord.fence_deadline",
     "Watch.largest_guard",
     "StopChild.grace",

@@ -93,6 +93,7 @@ class Scale:
             start_timeout=NEVER,
             hot_swap_timeout=NEVER,
             syncing_patience=NEVER,
+            settle_time=0.0,
             stop_grace=self.stop_grace,
             hold_off=self.hold_off,
             patience=self.patience,

@@ -23,12 +23,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def taken_away(stage: Stage, holder: FleetNode, since: int, term: int, at: float, why: str) -> FleetNode:
-    """The holder's next heartbeat tells it so and it is fenced at once; another takes over after G, never before."""
+    """The holder is told so and fenced at once; another takes over after G, never before.
+
+    Its next heartbeat tells it, or the next renewal of its session if that comes first and the session is gone.
+    """
     old = stage.ended(holder, notice_bound() + BUSY)
     assert old.ended_at is not None
     assert old.ended_at <= at + notice_bound()
-    told_since(holder, since, "heartbeat refused")
-    told_since(holder, since, "fence: killing neard", "Consul says the lock is not ours")
+    told_since(holder, since, "fence: killing neard", ": Consul ")
     successor, new = stage.taken_over(holder, steal_bound() + BUSY)
     assert at + LAW.guard_time * (1 - LAW.clock_rate_error) <= new.loaded_at <= at + steal_bound()
     told_since(successor, 0, f"taking the lock for term {term + 1}", why)
@@ -43,6 +45,7 @@ def test_lock_key_deleted(stage: Stage) -> None:
     term, since, client = stage.term(), mark(holder), stage.client()
     client.kv_delete(lock_key(stage.account))
     taken_away(stage, holder, since, term, boottime(), "it is free without the marker")
+    told_since(holder, since, "heartbeat refused")
     assert any("writing it anew, held by nobody" in node.log_text() for node in stage.fleet.standbys(holder))
 
 
@@ -59,6 +62,7 @@ def test_lock_released_by_a_stranger_with_another_value(stage: Stage) -> None:
     assert client.kv_put(lock_key(stage.account), b"not a record", release=stage.lock()[0])
     at = boottime()
     taken_away(stage, holder, since, term, at, "it is free without the marker")
+    told_since(holder, since, "heartbeat refused")
 
 
 def test_value_overwritten_under_the_lock_is_written_anew(stage: Stage) -> None:

@@ -93,7 +93,7 @@ def test_a_key_that_kills_every_neard_moves_once_within_the_hold_off(stage: Stag
     assert second.pid(Part.NEARD) == interval.pid
 
     def reasons() -> set[str]:
-        return set(first.metrics().by_label("kuutamod_ineligible_reason", "reason"))
+        return first.metrics().reasons()
 
     # It has let go of the lock a moment ago: for the guard time it is new to watching it.
     eventually(lambda: reasons() == {"hold-off"}, POLICY.law.guard_time + BUSY, "only the hold-off is left")

@@ -122,7 +122,9 @@ def test_node_tokens_reach_their_own_node_and_account_only(cluster: ConsulCluste
             forbidden()
         assert caught.value.status == 403
     operator = cluster.agent(1).client(admin.operator_token(ACCOUNT).secret)
-    assert operator.session_destroy(session)
+    assert operator.kv_get(LOCK) is not None
+    with pytest.raises(ConsulAnswerError, match="403"):
+        operator.session_destroy(session)
     admin.revoke(token)
     with pytest.raises(ConsulAnswerError, match="403"):
         client.kv_put(LOCK, "mine")

@@ -127,11 +127,11 @@ def test_a_head_that_stands_still_moves_the_lock_to_a_fresher_node(stage: Stage,
     holder.behaviour(**{fault: True})
     new, interval = stage.taken_over(holder, freeze_bound())
     assert interval.loaded_at - at <= freeze_bound()
-    told_since(holder, start, "handing over: the head stands at", "is ahead")
+    told_since(holder, start, "handing over: the head stands at", "is better off")
     told_since(holder, start, "released the lock: the head stands at")
     new.wait_state("Validating", release_bound())
     # As long as its head stands still it is the last in the row.
-    eventually(lambda: "frozen" in holder.metrics().by_label("kuutamod_ineligible_reason", "reason"), BUSY, "frozen")
+    eventually(lambda: "frozen" in holder.metrics().reasons(), BUSY, "frozen")
     heal(stage)
     stage.healthy()
     stage.safe()
@@ -142,7 +142,7 @@ def test_nobody_moves_when_every_node_has_lost_its_peers(stage: Stage) -> None:
     term, start = stage.term(), mark(holder)
     for node in [*stage.fleet.standbys(holder), holder]:
         node.behaviour(isolated=True)
-    told_since(holder, start, "the head stands at", "no standby is ahead", deadline=freeze_bound())
+    told_since(holder, start, "the head stands at", "no standby is better off", deadline=freeze_bound())
     # Long enough for every standby to have told its height anew.
     unmoved(stage, round(2 * POLICY.member_interval / LAW.heartbeat_interval))
     assert stage.term() == term

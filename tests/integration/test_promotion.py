@@ -28,7 +28,7 @@ from integration.scenario import (
 from kuutamo_localnet.fleet_node import FleetNode, Part
 from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.wait import eventually
-from kuutamod.core.lifecycle import RELOAD_RETRY, VOTER_GRACE
+from kuutamod.core.holder import RELOAD_RETRY, VOTER_GRACE
 
 pytestmark = pytest.mark.integration
 SWAP = 3.0
@@ -275,7 +275,7 @@ def test_a_demotion_never_relies_on_neard_dropping_its_key(stage: Stage) -> None
     assert (ended.pid, ended.how) == (pid, "died")
     _, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= 2.0 + LAW.kill_budget + release_bound()
-    told_since(holder, start, f"neard pid {pid} ended (killed by SIGKILL): SIGTERM")
+    told_since(holder, start, f"neard pid {pid} ended (killed by SIGKILL): stopped: SIGTERM")
     told_since(holder, start, "released the lock: stopped: SIGTERM")
     heal(stage)
     holder.start()

@@ -212,7 +212,7 @@ def test_a_clean_stop_of_the_holder_hands_over_at_once(stage: Stage) -> None:
     assert holder.stop() == 0
     new, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= POLICY.stop_grace + release_bound()
-    told_since(holder, start, f"neard pid {pid} ended (exit code 0): SIGTERM")
+    told_since(holder, start, f"neard pid {pid} ended (exit code 0): stopped: SIGTERM")
     told_since(holder, start, "released the lock: stopped: SIGTERM")
     told_since(new, 0, f"taking the lock for term {term + 1}: it is released with proof")
     no_process_left(holder)
@@ -243,7 +243,7 @@ def test_a_second_sigterm_does_not_shorten_the_stop(stage: Stage) -> None:
     assert holder.pid(Part.NEARD) == pid
     holder.behaviour(close_delay=0)
     assert holder.process.wait(BUSY) == 0
-    told_since(holder, start, f"neard pid {pid} ended (exit code 0): SIGTERM")
+    told_since(holder, start, f"neard pid {pid} ended (exit code 0): stopped: SIGTERM")
     stage.taken_over(holder, release_bound())
     comes_back(stage, holder)
     stage.safe()

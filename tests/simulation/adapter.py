@@ -14,6 +14,7 @@ from kuutamod.core.protocol import (
     LockRecord,
     MemberRecord,
     TermRecord,
+    history_key,
     member_key,
     members_prefix,
     newest_term,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "request", "seen", "watch"]
 
-DEADLINES = {ac.CreateSession: 3.0, ac.Publish: 3.0, ac.DestroySession: 2.0}
+DEADLINES = {ac.CreateSession: 3.0, ac.Publish: 3.0, ac.DestroySession: 2.0, ac.WriteHistory: 3.0}
 """In request deadlines; everything else gets one."""
 
 
@@ -91,7 +92,7 @@ def _heartbeat(node: Supervisor, action: ac.Heartbeat, now: float) -> Request:
 
 
 def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
-    term = TermRecord(action.record.term, node.host.name)
+    term = TermRecord(action.record.term, node.host.name, node.host.wall())
     taking = transactions.take(action.kind, LOCK, action.session, action.view.index, action.record.to_json())
     operations = transactions.in_term(taking, ACCOUNT, term)
     world = node.host.world
@@ -110,11 +111,10 @@ def _take(node: Supervisor, action: ac.Take, now: float) -> Request:
             session=action.session,
             outcome=outcome,
             record=action.record,
-            fault_takeover=action.fault_takeover,
+            claim=action.claim,
             sent=sent,
             at=at,
             why=why,
-            confirmed=action.confirmed,
             term_taken=reply is Refused.EXISTS,
         )
 
@@ -288,9 +288,44 @@ def _read_fleet(node: Supervisor, action: ac.ReadFleet, now: float) -> Request:
             for _, entry in entries
             if (record := MemberRecord.from_json(entry.value)) is not None
         )
-        return ev.FleetSeen(members, config, node.host.local(), newest)
+        return ev.FleetSeen(members, config, node.host.local(), node.host.wall(), newest)
 
     return _request(node, "read", run, finish)
+
+
+# --- the operator ---
+
+
+def _answer(node: Supervisor, action: ac.AnswerRequest, now: float) -> Request:
+    world = node.host.world
+    index = 0
+
+    def run() -> Reply:
+        nonlocal index
+        refused = world.desk.write(action.request, action.index, node.host.name)
+        index = world.desk.index
+        return refused or Done()
+
+    def finish(reply: Reply) -> ev.Event:
+        outcome, why = _outcome(reply)
+        return ev.RequestAnswered(outcome, action.request, index, node.host.local(), why)
+
+    return _request(node, "answer", run, finish)
+
+
+def _write_history(node: Supervisor, action: ac.WriteHistory, now: float) -> Request:
+    store = node.host.world.cluster.store
+    record = action.record
+
+    def run() -> Reply:
+        store.put(history_key(ACCOUNT, record.term), record.to_json())
+        return Done()
+
+    def finish(reply: Reply) -> ev.Event:
+        _, why = _outcome(reply)
+        return ev.HistoryWritten(record.term, action.live, why)
+
+    return _request(node, "history", run, finish)
 
 
 _MAKERS: dict[type[ac.Action], Callable[..., Request]] = {
@@ -304,4 +339,6 @@ _MAKERS: dict[type[ac.Action], Callable[..., Request]] = {
     ac.DestroySession: _destroy,
     ac.Publish: _publish,
     ac.ReadFleet: _read_fleet,
+    ac.AnswerRequest: _answer,
+    ac.WriteHistory: _write_history,
 }

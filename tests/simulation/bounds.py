@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from kuutamod.core.holder import VOTER_GRACE
 from kuutamod.core.lease import LEADER_LOSS
-from kuutamod.core.lifecycle import LONGEST_BACKOFF, VOTER_GRACE
+from kuutamod.core.lifecycle import LONGEST_BACKOFF
+from kuutamod.core.model import Policy
+from kuutamod.core.ranking import LAST_RANK
 from kuutamod.core.recovery import LONGEST_PAUSE
 from kuutamod.guard.release import PATIENCE
 
@@ -21,8 +24,13 @@ def ghost_bound(setup: Setup, node: NodeSetup) -> float:
     """
     law = node.policy.law
     guard = max(each.policy.law.guard_time for each in setup.nodes)
-    requests = 4 * law.request_deadline + 1.0
+    requests = 4 * law.request_deadline + 1.0 + waiting_turn(node.policy)
     return guard * RATES + law.fence_deadline + node.policy.reread_interval + node.policy.patience + requests
+
+
+def waiting_turn(policy: Policy) -> float:
+    """Seconds that a node leaves a lock to a successor that does not take it, and to those that rank higher."""
+    return policy.successor_patience + LAST_RANK * policy.rank_step
 
 
 def signer_bound(setup: Setup) -> float:
@@ -39,7 +47,7 @@ def signer_bound(setup: Setup) -> float:
     letting_go = policy.hang_timeout + policy.guard_patience + policy.stop_grace + PATIENCE + policy.law.kill_budget
     waiting = 3 * guard * RATES + policy.patience + 2 * LEADER_LOSS + policy.law.fence_deadline
     promoting = 2 * start + policy.hot_swap_timeout + VOTER_GRACE
-    return letting_go + waiting + promoting + 10.0
+    return letting_go + waiting + promoting + policy.settle_time + waiting_turn(policy) + 10.0
 
 
 def quiet_bound(setup: Setup) -> float:

@@ -62,6 +62,13 @@ class Kind(enum.Enum):
     RESTORE = "snapshot restored"
     IMPORT = "old lock value imported"
     FOLLOWER_LAGS = "a follower lags"
+    # the operator
+    HANDOVER = "handover asked for"
+    RESTART = "restart asked for"
+    PAUSE_FLEET = "takeovers paused"
+    PAUSE_NODE = "takeovers of a node paused"
+    DRAIN = "node drained"
+    VETO = "hooks refuse the key"
 
 
 ON_CONSUL = frozenset(
@@ -76,6 +83,7 @@ ON_CONSUL = frozenset(
         Kind.RESTORE,
         Kind.IMPORT,
         Kind.FOLLOWER_LAGS,
+        Kind.PAUSE_FLEET,
     }
 )
 """Faults of Consul as a whole; the others are of one node."""
@@ -130,6 +138,8 @@ _SINGLE: tuple[tuple[Kind, float], ...] = tuple(
         Kind.RESTORE: 0.7,
         Kind.IMPORT: 0.7,
         Kind.QUORUM_LOSS: 0.7,
+        Kind.HANDOVER: 5.0,
+        Kind.RESTART: 2.0,
     }.items()
 )
 
@@ -165,6 +175,17 @@ _TOGETHER: tuple[tuple[Kind, ...], ...] = (
     (Kind.KILL_SUPERVISOR, Kind.SLOW_KILL, Kind.CUT),
     (Kind.AGENT_LEAVE, Kind.CUT),
     (Kind.HANG, Kind.SLOW_START),
+    (Kind.HANDOVER, Kind.CUT),
+    (Kind.HANDOVER, Kind.CRASH),
+    (Kind.HANDOVER, Kind.SLOW_NET),
+    (Kind.HANDOVER, Kind.LEADER_LOSS),
+    (Kind.HANDOVER, Kind.KILL_SUPERVISOR),
+    (Kind.HANDOVER, Kind.LOSE_HUP, Kind.DEAF),
+    (Kind.HANDOVER, Kind.PAUSE_FLEET),
+    (Kind.HANDOVER, Kind.HANDOVER, Kind.RESTART),
+    (Kind.HANDOVER, Kind.DELETE_KEY),
+    (Kind.HANDOVER, Kind.STOP),
+    (Kind.VETO, Kind.CRASH),
 )
 """Faults of one node that are worst at the same time."""
 

@@ -126,7 +126,18 @@ class Guard:
         self.arm(fence_at, plan)
         host.place_key(neard, plan)
         host.hup(neard)
-        self.supervisor.key_answer(neard.serial, None)
+        self.supervisor.key_answer(neard.serial, "")
+
+    def unload(self) -> None:
+        """Take the key away, SIGHUP."""
+        host, neard = self.host, self.neard
+        self.view = replace(self.view, unloaded=True)
+        if host.world.timeline.now < neard.hup_at:
+            self.supervisor.key_answer(neard.serial, "neard has not installed its SIGHUP handler yet")
+            return
+        host.key_link = False
+        host.hup(neard)
+        self.supervisor.key_answer(neard.serial, "")
 
     def stop(self, grace: float, why: str) -> None:
         """SIGTERM, and SIGKILL after ``grace`` seconds."""

@@ -13,6 +13,7 @@ from kuutamod.core.protocol import member_key
 
 from .clock import HostClock
 from .coverage import Seen
+from .desk import WALL_ERROR
 from .dice import Dice
 from .guard import Guard
 from .neard import Neard, Troubles
@@ -30,7 +31,7 @@ class Host:
     def __init__(self, world: World, setup: NodeSetup) -> None:
         self.world = world
         self.setup = setup
-        self.name = setup.name
+        self.name: str = setup.name
         self.clock: HostClock = HostClock(setup.rate, setup.offset, world.switches.clock_stops_in_suspend)
         self.dice = Dice(world.setup.seed, f"host {setup.name}")
         self.link: Link = Link(setup.name, setup.routes, Dice(world.setup.seed, f"link {setup.name}"))
@@ -54,6 +55,7 @@ class Host:
         self.lives = 0
         """How often a supervisor was started here."""
         self._pids = 0
+        self._wall_error = Dice(world.setup.seed, f"wall {setup.name}").between(-WALL_ERROR, WALL_ERROR)
         self._starting = False
 
     @property
@@ -69,6 +71,10 @@ class Host:
     def local(self) -> float:
         """What its clock shows."""
         return self.clock.local(self.world.timeline.now)
+
+    def wall(self) -> float:
+        """What its wall clock shows: nearly the same on all hosts."""
+        return self.world.wall() + self._wall_error
 
     def note(self, text: str, *values: Any) -> None:
         """A line of the story."""
@@ -104,6 +110,7 @@ class Host:
         self.lives += 1
         self.supervisor = Supervisor(self, self._first_state())
         self.note("supervisor starts (life {})", self.lives)
+        self.world.desk.tell(self)
         self.supervisor.step()
 
     def _first_state(self) -> NodeState:
@@ -169,7 +176,7 @@ class Host:
         if action.fence_at is not None and action.plan is not None:
             guard.arm(action.fence_at, action.plan)
             self.place_key(neard, action.plan)
-            self._load(neard)
+            self._reload(neard, key=True)
         if self.troubles.crashing:
             self.world.timeline.after(self.dice.between(0.5, 8.0), self.crash, neard)
         guard.look()
@@ -196,16 +203,23 @@ class Host:
         delay = dice.between(0.01, 0.05) if dice.chance(0.8) else dice.between(0.3, 1.0)
         if delay > 0.3:
             self.world.cover(Seen.HUP_LATE)
-        self.world.timeline.after(delay, self._load, neard)
+        # The files are read at once; what was read takes effect a moment later, in the order of the signals.
+        neard.reloaded_at = max(self.world.timeline.now + delay, neard.reloaded_at)
+        self.world.timeline.at(neard.reloaded_at, self._reload, neard, self.key_link)
 
-    def _load(self, neard: Neard) -> None:
-        if neard.dead or neard.loaded or neard.stopping:
+    def _reload(self, neard: Neard, key: bool) -> None:
+        if neard.dead or neard.loaded == key or neard.stopping:
             return
         if neard.paused or not self.awake:
-            self.world.timeline.after(0.5, self._load, neard)
-        elif self.key_link:
+            self.world.timeline.after(0.5, self._reload, neard, key)
+        elif key:
             neard.loaded = True
             self.world.judge.loaded(self, neard)
+        else:
+            self.world.cover(Seen.KEY_UNLOADED)
+            self.world.judge.silenced(neard)
+            neard.loaded = False
+            neard.first_signed = None
 
     def height(self, neard: Neard) -> int:
         """Its head."""

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kuutamod.core import events as ev
+from kuutamod.core.protocol import Ask
 
 from .coverage import Seen
+from .desk import WALL_ERROR
 from .faults import Fault, Kind
 from .inject_consul import AT_CONSUL, Heal, nothing
 
@@ -231,6 +233,25 @@ def _agent_leave(world: World, host: Host, _: Fault) -> Heal:
     return _counter(host.link, "agent_down")
 
 
+# --- the operator ---
+
+
+def _ask(ask: Ask) -> Callable[[World, Host, Fault], Heal]:
+    def begin(world: World, host: Host, fault: Fault) -> Heal:
+        world.desk.ask(ask, host, fault)
+        return nothing
+
+    return begin
+
+
+def _pause(world: World, node: str, fault: Fault) -> Heal:
+    """It ends by itself, and early enough that the node has heard of it when the fault counts as healed."""
+    seconds = fault.seconds - 2 * WALL_ERROR
+    if seconds > 0:
+        world.desk.pause(seconds, node)
+    return nothing
+
+
 _BEGIN: dict[Kind, Callable[[World, Host, Fault], Heal]] = {
     Kind.KILL_SUPERVISOR: _kill_supervisor,
     Kind.KILL_GUARD: _kill_guard,
@@ -264,5 +285,11 @@ _BEGIN: dict[Kind, Callable[[World, Host, Fault], Heal]] = {
     Kind.AGENT_DOWN: lambda world, host, fault: _counter(host.link, "agent_down"),
     Kind.AGENT_LEAVE: _agent_leave,
     Kind.DENY: lambda world, host, fault: _counter(host.link, "denied"),
+    Kind.HANDOVER: _ask(Ask.HANDOVER),
+    Kind.RESTART: _ask(Ask.RESTART),
+    Kind.PAUSE_FLEET: lambda world, host, fault: _pause(world, "", fault),
+    Kind.PAUSE_NODE: lambda world, host, fault: _pause(world, host.name, fault),
+    Kind.DRAIN: lambda world, host, fault: world.desk.drain(host.name),
+    Kind.VETO: lambda world, host, fault: _counter(host.troubles, "veto"),
     **AT_CONSUL,
 }

@@ -169,7 +169,7 @@ class Judge:
         self._newest = (record.term, host.name)
         self._takes[action.session] = record.term
         self._by_fault.pop(action.session, None)
-        if before is not None and world.cluster.store.record(before) is not None and action.fault_takeover:
+        if before is not None and world.cluster.store.record(before) is not None and action.claim.fault:
             self._by_fault[action.session] = world.timeline.now
         if world.dice.chance(0.5):
             world.cluster.take_snapshot()
@@ -193,6 +193,9 @@ class Judge:
         cover(kinds[action.kind])
         if late:
             cover(Seen.TAKE_APPLIED_UNKNOWN)
+        successor = action.claim.before.successor if action.claim.before is not None else ""
+        if successor:
+            cover(Seen.TAKEN_BY_SUCCESSOR if successor == host.name else Seen.TAKEN_BY_ANOTHER)
         record = action.view.record
         if record is not None and not marked and record.guard_time > host.law.guard_time:
             cover(Seen.LARGER_GUARD_HEEDED)
@@ -225,11 +228,11 @@ class Judge:
         self._world.cover(found)
 
     def _count_handover(self, host: Host, record: LockRecord, session: str) -> None:
-        """Within the hold-off time a failure is handed on once, not on and on."""
+        """Within the hold-off time a failure is handed on once, not on and on. (Hooks may refuse ever so often.)"""
         now = self._world.timeline.now
         began = self._by_fault.get(session)
         hold_off = host.clock.span(host.setup.policy.hold_off)
-        if record.fault and began is not None and now - began < hold_off - 1.0:
+        if record.fault and "a hook refuses" not in record.reason and began is not None and now - began < hold_off - 1.0:
             text = f"{host.name} hands on within {now - began:.1f} s what it got by the fault of another"
             self.broken("ping-pong", text)
 

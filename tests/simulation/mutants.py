@@ -16,9 +16,9 @@ from unittest import mock
 
 from kuutamod.consul import transactions
 from kuutamod.core import actions as ac
+from kuutamod.core import answers, handover, heights, holder, lifecycle, plan, readiness, records, standby, takeover, upkeep
 from kuutamod.core import decide as deciding
 from kuutamod.core import events as ev
-from kuutamod.core import heights, lifecycle, plan, readiness, records, takeover, upkeep
 from kuutamod.core import observe as observing
 from kuutamod.core.change import replace as changed
 from kuutamod.core.lease import Lease, LeaseLaw, prove
@@ -75,7 +75,7 @@ class Mutant:
 
 
 def _renewal_proves(state: NodeState, event: ev.SessionRenewed) -> NodeState:
-    state = observing._session_renewed(state, event)
+    state = answers._session_renewed(state, event)
     lease = state.lease
     if lease is None or lease.session != event.session:
         return state
@@ -83,7 +83,7 @@ def _renewal_proves(state: NodeState, event: ev.SessionRenewed) -> NodeState:
 
 
 def _read_proves(state: NodeState, event: ev.LockSeen) -> NodeState:
-    state = observing._lock_seen(state, event)
+    state = answers._lock_seen(state, event)
     lease = state.lease
     if lease is None or event.view.session != lease.session:
         return state
@@ -122,12 +122,12 @@ def _missing_after_guard(watch: Watch, law: LeaseLaw) -> Opening | None:
 
 def _holders_clock(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) -> Watch:
     watch = _watch_lock(watch, view, at, law)
-    written = view.record.since if view.record is not None else ""
-    return changed(watch, first_seen=float(written)) if written else watch
+    written = view.record.idle if view.record is not None and not view.released else 0.0
+    return changed(watch, first_seen=written) if written else watch
 
 
 def _with_own_clock(state: NodeState, lease: Lease) -> LockRecord:
-    return replace(_heartbeat(state, lease), since=repr(lease.proof))
+    return replace(_heartbeat(state, lease), idle=lease.proof)
 
 
 def _unchecked(kind: ac.TakeKind, key: str, session: str, index: int, value: str) -> list[transactions.Operation]:
@@ -162,7 +162,7 @@ def _never_blind(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) 
     return _watch_lock(seen, view, at, law)
 
 
-_NO_HEIGHTS: tuple[Patch, ...] = ((heights, "MOVES", 0), (lifecycle, "behind", lambda *_: False))
+_NO_HEIGHTS: tuple[Patch, ...] = ((heights, "MOVES", 0), (standby, "behind", lambda *_: False))
 
 
 # --- ends ---
@@ -221,8 +221,9 @@ RUST = Mutant(
     "session only, renewed every 10 s, counted from the answer; polite step-down after 25 s; blind acquire; no heights",
     Switches(proof_from_answer=True, polite_fence=True),
     (
-        (lifecycle, "opening", _blind_acquire),
+        (standby, "opening", _blind_acquire),
         (transactions, "take", _blind_take),
+        (transactions, "in_term", lambda taking, *_: taking),
         (upkeep, "_heartbeat_due", lambda _: False),
         (lifecycle, "fresh_proof", lambda *_: True),
         (readiness, "fresh_proof", lambda *_: True),
@@ -257,7 +258,7 @@ MUTANTS = (
     Mutant(
         "holder's clock",
         "a contender counts G from the time that the holder wrote",
-        patches=((observing, "watch_lock", _holders_clock), (records, "heartbeat", _with_own_clock)),
+        patches=((answers, "watch_lock", _holders_clock), (records, "heartbeat", _with_own_clock)),
     ),
     Mutant(
         "stale read",
@@ -271,7 +272,7 @@ MUTANTS = (
     Mutant(
         "lock delay for G",
         "a contender trusts Consul's lock delay and takes a free key at once",
-        patches=((lifecycle, "opening", _by_lock_delay),),
+        patches=((standby, "opening", _by_lock_delay),),
     ),
     Mutant(
         "no term check",
@@ -282,13 +283,13 @@ MUTANTS = (
     Mutant(
         "own G only",
         "a contender ignores a larger G that the holder published",
-        patches=((lifecycle, "opening", _own_guard_only),),
+        patches=((standby, "opening", _own_guard_only),),
     ),
     Mutant("unchecked take", "a take does not check the index", patches=((transactions, "take", _unchecked),)),
     Mutant(
         "missing after G",
         "a missing key is taken once it has looked missing for G",
-        patches=((lifecycle, "opening", _missing_after_guard), (transactions, "take", _missing_or)),
+        patches=((standby, "opening", _missing_after_guard), (transactions, "take", _missing_or)),
         breaks=SAFETY | {"term used twice"},
     ),
     Mutant(
@@ -303,6 +304,18 @@ MUTANTS = (
         patches=((guarding, "must_kill", _no_fence), (guarding, "sleep_for", _sleep_on)),
     ),
     Mutant(
+        "requests never end",
+        "a holder acts on a request however old it is",
+        patches=((handover, "expires", lambda *_: float("inf")), (holder, "expires", lambda *_: float("inf"))),
+        breaks=frozenset({"stale request"}),
+    ),
+    Mutant(
+        "requests without compare-and-set",
+        "a holder acts before Consul has its confirmation, though the request may be withdrawn meanwhile",
+        patches=((holder, "certain", lambda _: True),),
+        breaks=frozenset({"stale request"}),
+    ),
+    Mutant(
         "terms by hearsay",
         "a take does not check that its term is new, nor is the history read",
         patches=((transactions, "in_term", lambda taking, *_: taking), (records, "next_term", _without_history)),
@@ -312,7 +325,7 @@ MUTANTS = (
     Mutant(
         "never blind",
         "a contender that was blind goes on counting",
-        patches=((observing, "watch_lock", _never_blind),),
+        patches=((answers, "watch_lock", _never_blind),),
         rare=True,
     ),
     Mutant(

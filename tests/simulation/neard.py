@@ -37,6 +37,7 @@ class Troubles:
     deaf: int = 0
     crashing: int = 0
     slow_start: int = 0
+    veto: int = 0
 
 
 class Neard:
@@ -53,6 +54,7 @@ class Neard:
         self.synced_at = synced_at
         self.hup_at = rpc_at
         """From when on it handles SIGHUP; its RPC may answer before."""
+        self.reloaded_at = 0.0
         self.keyed = False
         self.loaded = False
         self.paused = 0

@@ -94,9 +94,12 @@ def draw(seed: int, nodes: int | None = None) -> Setup:
         status_interval=dice.pick((0.5, 1.0, 1.0)),
     )
     block_time = dice.pick((0.6, 1.0, 1.3))
+    ranks = Dice(seed, "ranks")
+    policy = replace(policy, pre_promote=ranks.chance(0.15))
     made = []
     for number in range(nodes or count):
         own = replace(policy, law=_larger(law)) if mixed and dice.chance(0.5) else policy
+        own = replace(own, priority=ranks.pick((0, 0, 5)))
         made.append(
             NodeSetup(
                 name="abcdefg"[number],

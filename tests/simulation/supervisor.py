@@ -21,10 +21,17 @@ from .neard import Neard
 from .request import Done, Failed, Reply, Request
 
 if TYPE_CHECKING:
+    from .guard import Guard
     from .host import Host
 
+Answered = Callable[[int, float, str], ev.Event]
+"""What becomes of the guard's answer: serial, local time, why not."""
 Item = ev.Event | Request | Callable[[float], ev.Event | None]
 """What may wait in the queue: an event, an answer from Consul, or something that becomes an event when it is read."""
+
+
+def _placed(serial: int, now: float, why: str) -> ev.Event:
+    return ev.KeyRefused(serial, why, now) if why else ev.KeyPlaced(serial, now)
 
 
 class Supervisor:
@@ -81,17 +88,15 @@ class Supervisor:
             self.why = decision.why
             host.note("{}: {}", label(self.state).value, decision.why)
         self._judge_ready()
-        again = False
         for action in decision.actions:
             if isinstance(action, ac.Exit):
                 self._busy = False
                 host.supervisor_gone()
                 return
-            again = again or isinstance(action, ac.GiveUp)
             self._act(action, now)
         self._watch()
         self._busy = False
-        if again or self._rung:
+        if decision.again or self._rung:
             self._ring(0.0)
         else:
             self._wake += 1
@@ -128,7 +133,7 @@ class Supervisor:
         old, new = before.lease, self.state.lease
         if old is not None and new is None:
             self.host.note("lease of term {} ends ({})", old.term, type(event).__name__)
-            if self.state.ghost is not None and self.state.ghost.fault:
+            if self.state.ghost is not None and self.state.ghost.giveup.fault:
                 world.cover(Seen.HANDED_OVER_BY_FAULT)
         if self.state.faults.retries > before.faults.retries:
             world.cover(Seen.RETRIED_LOCALLY)
@@ -179,30 +184,45 @@ class Supervisor:
 
     def _act(self, action: ac.Action, now: float) -> None:
         host, timeline = self.host, self.host.world.timeline
-        guard = host.guard
         match action:
-            case ac.ExtendGuard():
-                if guard is not None and guard.neard.serial == action.serial:
-                    guard.tell(partial(guard.extend, action.fence_at, action.plan))
+            case ac.ExtendGuard() | ac.StopChild() | ac.KillChild() | ac.StartChild() | ac.PlaceKey() | ac.UnloadKey():
+                self._command(action)
             case ac.PollStatus():
                 self._poll(action, now)
+            case ac.InspectHome():
+                timeline.after(0.005, self._inspected)
+            case ac.RememberTerm():
+                timeline.after(0.003, self._remember, action.term)
+            case ac.AskWindows():
+                timeline.after(0.01, self._tell_windows)
+            case ac.AskHook():
+                self._ask_hooks(action)
+            case ac.GiveUp() | ac.Note() | ac.Exit():
+                pass
+            case _:
+                host.world.cluster.send(adapter.request(self, action, now))
+
+    def _command(
+        self, action: ac.ExtendGuard | ac.StopChild | ac.KillChild | ac.StartChild | ac.PlaceKey | ac.UnloadKey
+    ) -> None:
+        """What goes to the guard."""
+        guard = self.host.guard
+        ours = guard is not None and guard.neard.serial == action.serial
+        match action:
+            case ac.ExtendGuard():
+                if guard is not None and ours:
+                    guard.tell(partial(guard.extend, action.fence_at, action.plan))
             case ac.StopChild():
-                if guard is not None and guard.neard.serial == action.serial:
+                if guard is not None and ours:
                     guard.tell(partial(guard.stop, action.grace, action.why))
             case ac.KillChild():
                 self._kill(action)
-            case ac.InspectHome():
-                timeline.after(0.005, self._inspected)
             case ac.StartChild():
                 self._start(action)
             case ac.PlaceKey():
                 self._place(action)
-            case ac.RememberTerm():
-                timeline.after(0.003, self._remember, action.term)
-            case ac.GiveUp() | ac.Exit():
-                pass
-            case _:
-                host.world.cluster.send(adapter.request(self, action, now))
+            case ac.UnloadKey():
+                self._unload(action)
 
     def _inspected(self) -> None:
         if not self.dead:
@@ -295,29 +315,47 @@ class Supervisor:
             self._later(0.001, lambda now: ev.KeyRefused(serial, "neard has ended", now))
             return
         self.host.world.cover(Seen.PROMOTED_HOT)
-        self._placing = serial
-        guard.tell(partial(guard.place, action.fence_at, action.plan))
-        if self._placing is not None:
-            self._later(self.host.clock.span(PLACE_DEADLINE), partial(self._place_late, serial))
+        self._tell_guard(guard, serial, partial(guard.place, action.fence_at, action.plan), _placed)
 
-    _placing: int | None = None
-
-    def key_answer(self, serial: int, refused: str | None) -> None:
-        """The guard has placed the key, or says why not."""
-        if self._placing != serial or self.dead:
+    def _unload(self, action: ac.UnloadKey) -> None:
+        guard, serial = self.host.guard, action.serial
+        assert self.state.lease is not None
+        self.host.world.desk.acts(self.host, action.giveup, self.state.lease.term)
+        if guard is None or guard.neard.serial != serial:
+            self._later(0.001, lambda now: ev.KeyUnloaded(serial, now, "neard has ended"))
             return
-        self._placing = None
-        if refused is None:
-            self._later(0.0, lambda now: ev.KeyPlaced(serial, now))
-        else:
-            why = refused
-            self._later(0.0, lambda now: ev.KeyRefused(serial, why, now))
+        self._tell_guard(guard, serial, guard.unload, ev.KeyUnloaded)
 
-    def _place_late(self, serial: int, now: float) -> ev.Event | None:
-        if self._placing != serial:
+    def _tell_guard(self, guard: Guard, serial: int, tell: Callable[[], None], answered: Answered) -> None:
+        self._asked = (serial, answered)
+        guard.tell(tell)
+        if self._asked is not None:
+            self._later(self.host.clock.span(PLACE_DEADLINE), partial(self._guard_late, serial))
+
+    _asked: tuple[int, Answered] | None = None
+
+    def key_answer(self, serial: int, refused: str) -> None:
+        """The guard has placed the key or taken it away, or says why not."""
+        if self._asked is None or self._asked[0] != serial or self.dead:
+            return
+        answered, self._asked = self._asked[1], None
+        self._later(0.0, lambda now: answered(serial, now, refused))
+
+    def _guard_late(self, serial: int, now: float) -> ev.Event | None:
+        if self._asked is None or self._asked[0] != serial:
             return None
-        self._placing = None
-        return ev.KeyRefused(serial, "the guard did not answer", now)
+        answered, self._asked = self._asked[1], None
+        return answered(serial, now, "the guard did not answer")
+
+    def _ask_hooks(self, action: ac.AskHook) -> None:
+        veto = "it is maintained" if self.host.troubles.veto else ""
+        if veto:
+            self.host.world.cover(Seen.HOOK_VETOED)
+        self._later(self.host.dice.between(0.05, 2.0), lambda now: ev.HookAnswered(action.term, now, veto))
+
+    def _tell_windows(self) -> None:
+        if not self.dead:
+            self.post(ev.WindowsSeen(self.host.world.desk.windows(self.host), self.host.local()))
 
     def guard_answers(self, serial: int) -> None:
         """A sign of life."""
@@ -407,7 +445,7 @@ class Supervisor:
         """Is all quiet here: a standby, or a validator that shows its key?"""
         state = self.state
         child = state.child
-        if child is None or state.ghost is not None or state.giveup is not None:
+        if child is None or state.ghost is not None or state.giveup is not None or state.desk.pending is not None:
             return False
         if state.lease is not None:
             return child.key_live and state.lease.lost is None and not state.lease.doubt

@@ -12,6 +12,7 @@ from . import inject
 from .bounds import ghost_bound, quiet_bound, signer_bound
 from .cluster import LOCK, Cluster
 from .coverage import Coverage, Seen
+from .desk import Desk
 from .dice import Dice
 from .faults import HOLDER, ON_CONSUL, Fault
 from .host import Host
@@ -23,6 +24,8 @@ from .setup import Setup
 from .switches import NONE, Switches
 from .timeline import Timeline
 
+EPOCH = 1_800_000_000.0
+"""Unix seconds at the beginning of every schedule."""
 PULSE = 0.37
 """Seconds between two looks at what must happen in time; out of step with everything that recurs each second."""
 SHOWS = 3.0
@@ -52,6 +55,7 @@ class World:
         self.chain = Chain(setup.block_time)
         self.cluster: Cluster = Cluster(self.timeline, Dice(setup.seed, "consul"), self.coverage, self._lock_moved)
         self.judge = Judge(self, rule)
+        self.desk: Desk = Desk(self)
         self.hosts = [Host(self, node) for node in setup.nodes]
         self.story: deque[Line] = deque(maxlen=keep)
         self.skipped = 0.0
@@ -78,6 +82,10 @@ class World:
     def host(self, name: str) -> Host:
         """The host of a node."""
         return self._by_name[name]
+
+    def wall(self) -> float:
+        """The true time of day, Unix seconds."""
+        return EPOCH + self.timeline.now
 
     def _lock_moved(self) -> None:
         self.lock_moved_at = self.timeline.now
@@ -157,7 +165,7 @@ class World:
         self.timeline.after(PULSE, self._pulse)
 
     def _calm(self) -> bool:
-        if not self.cluster.leads or self._blocked_by_operator or not self.judge.signing:
+        if not self.cluster.leads or self._blocked_by_operator or not self.judge.signing or not self.desk.settled:
             return False
         return all(host.supervisor is not None and host.supervisor.standing_by for host in self.hosts)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from kuutamod.cli import kuutamoctl
+from kuutamod.consul import leader
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.leader import Confirmation, LeaderInfo
 from kuutamod.consul.settings import ConsulSettings
@@ -101,6 +103,12 @@ def test_kuutamoctl_exits_3_when_consul_can_not_be_asked(closed_url: str) -> Non
         (["--json", "confirm"], "--json (flag): confirm does not take it"),
         (["confirm", "--json"], "unrecognized arguments: --json"),
         (["confirm", "now"], "unrecognized arguments: now"),
+        (["status", "--watch=0"], "argument --watch: '0' is not a number of seconds from 0.5 to 3600"),
+        (["status", "--watch=nan"], "argument --watch: 'nan' is not a number of seconds"),
+        (["status", "--watch", "--json"], "--watch (flag), --json (flag): they don't go together"),
+        (["history", "-n", "0"], "argument -n: '0' is not a whole number from 1 to 100000"),
+        (["history", "-n", "1e3"], "argument -n: '1e3' is not a whole number"),
+        (["-n3", "status"], "-n (flag): status does not take it; it belongs to history"),
     ],
 )
 def test_kuutamoctl_exits_2_for_faulty_options(arguments: list[str], message: str) -> None:
@@ -108,6 +116,21 @@ def test_kuutamoctl_exits_2_for_faulty_options(arguments: list[str], message: st
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert all(line.startswith("kuutamoctl: ") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_views_exit_3_when_consul_can_not_be_asked(closed_url: str, command: str) -> None:
+    done = program("kuutamoctl", command, "--consul-url", closed_url)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"kuutamoctl: Consul can't be asked: {closed_url}: Connection refused\n"
+
+
+def test_status_as_json_is_an_object_even_without_consul(closed_url: str) -> None:
+    done = program("kuutamoctl", "status", "--json", "--account-id", "a.near", "--consul-url", closed_url)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["code"], found["account"], found["lock"]) == (3, 3, "a.near", None)
+    assert found["verdict"] == f"Consul can't be asked: {closed_url}: Connection refused"
+    assert done.stderr == f"kuutamoctl: {found['verdict']}\n"
 
 
 def test_kuutamoctl_does_not_repeat_the_value_of_an_unknown_option() -> None:
@@ -146,8 +169,8 @@ class FakeConsul:
 def consul(monkeypatch: pytest.MonkeyPatch) -> FakeConsul:
     """kuutamoctl's Consul, where node-a holds the lock; no variable is set."""
     fake = FakeConsul()
-    monkeypatch.setattr(kuutamoctl, "active_validator", fake.active_validator)
-    monkeypatch.setattr(kuutamoctl, "confirm", fake.confirm)
+    monkeypatch.setattr(leader, "active_validator", fake.active_validator)
+    monkeypatch.setattr(leader, "confirm", fake.confirm)
     for name in ("KUUTAMO_CONSUL_URL", "KUUTAMO_ACCOUNT_ID", "KUUTAMO_CONSUL_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return fake
@@ -236,3 +259,32 @@ def test_confirm_asks_at_a_terminal(
     monkeypatch.setattr("builtins.input", reply)
     assert kuutamoctl.main(["confirm"]) == code
     assert ("confirm" in [what for _, _, what in consul.asked]) == (code == 0)
+
+
+def test_ctrl_c_ends_quietly(
+    consul: FakeConsul, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> LeaderInfo:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leader, "active_validator", interrupted)
+    assert kuutamoctl.main(["active-validator"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_output_that_nobody_reads_ends_it_quietly(closed_url: str) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [BIN / "kuutamoctl", "status", "--json", "--consul-url", closed_url],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+    assert done.returncode == 141
+    assert done.stderr == f"kuutamoctl: Consul can't be asked: {closed_url}: Connection refused\n"

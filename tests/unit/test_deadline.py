@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -26,6 +28,30 @@ def test_a_lane_returns_what_the_call_returns_or_raises() -> None:
 
 def _own_timeout() -> None:
     raise TimeoutError("its own")
+
+
+async def _together_with_the_deadline(call: Callable[[], int]) -> int:
+    """Run a call of which the loop, busy with something else, sees the end only when the deadline has passed as well."""
+    ended = threading.Event()
+
+    def told() -> int:
+        try:
+            return call()
+        finally:
+            ended.set()
+
+    def busy() -> None:
+        ended.wait(30)
+        time.sleep(0.3)
+
+    asyncio.get_running_loop().call_soon(busy)
+    return await Lane("test").run(told, 0.1)
+
+
+def test_an_end_that_is_seen_together_with_the_deadline_is_the_calls_own() -> None:
+    assert asyncio.run(_together_with_the_deadline(lambda: 7)) == 7
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(_together_with_the_deadline(lambda: 1 // 0))
 
 
 def test_an_overrun_is_abandoned_and_its_late_answer_ignored() -> None:

@@ -41,6 +41,9 @@ class StillClock:
     def now(self) -> float:
         return self.time
 
+    def wall(self) -> float:
+        return self.time
+
 
 class Bench:
     """A log into memory."""

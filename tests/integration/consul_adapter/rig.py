@@ -24,6 +24,7 @@ from kuutamod.core.actions import (
     Take,
     TakeKind,
 )
+from kuutamod.core.claim import Claim
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import LockRecord, MemberRecord
@@ -81,7 +82,7 @@ class Node:
 
     def take(self, session: str, kind: TakeKind, view: LockView | None = None, term: int = 0) -> ev.TakeAnswered:
         record = self.record(term=term or next(_terms))
-        event = self.do(Take(session, self.view() if view is None else view, kind, record))
+        event = self.do(Take(session, self.view() if view is None else view, kind, record, Claim()))
         assert isinstance(event, ev.TakeAnswered)
         assert event.sent <= event.at
         return event

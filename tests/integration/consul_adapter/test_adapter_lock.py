@@ -17,6 +17,7 @@ from kuutamod.core.actions import (
     Take,
     TakeKind,
 )
+from kuutamod.core.claim import Claim
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import TERMS_KEPT, history_key, lock_key
 
@@ -131,7 +132,7 @@ def test_the_records_of_terms_are_bounded(server: ConsulServer, account: str) ->
     for term in (1, 2):
         client.kv_put(history_key(account, term), "{}")
     record = node.record(term=TERMS_KEPT + 1)
-    taken = node.do(Take(node.session(), node.view(), TakeKind.FREE, record))
+    taken = node.do(Take(node.session(), node.view(), TakeKind.FREE, record, Claim()))
     assert isinstance(taken, ev.TakeAnswered)
     assert taken.outcome is ev.Outcome.APPLIED
     assert client.kv_get(history_key(account, 1)) is None
@@ -146,7 +147,7 @@ def test_only_one_of_many_gets_a_free_lock(server: ConsulServer, account: str) -
 
     async def all_at_once() -> list[ev.Event]:
         takes = [
-            node.adapter.execute(Take(session, seen, TakeKind.FREE, node.record()))
+            node.adapter.execute(Take(session, seen, TakeKind.FREE, node.record(), Claim()))
             for node, session in zip(nodes, sessions, strict=True)
         ]
         return list(await asyncio.gather(*takes))

@@ -28,6 +28,7 @@ from kuutamod.core.actions import (
     Take,
     TakeKind,
 )
+from kuutamod.core.claim import Claim
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import LockView
 from unit.consul.answering import KEY, MEMBER, RECORD, SESSION, Answer, Behaviour, adapter, answering, close_adapters
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:consul.base"
 HEARTBEAT = Heartbeat(SESSION, RECORD)
 EVERY = [
     HEARTBEAT,
-    Take(SESSION, LockView(5), TakeKind.FREE, RECORD),
+    Take(SESSION, LockView(5), TakeKind.FREE, RECORD, Claim()),
     Release(SESSION, RECORD),
     ReadLock(),
     ReadFleet(),

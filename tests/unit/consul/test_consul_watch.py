@@ -13,7 +13,6 @@ from kuutamod.consul import watch as watching
 from kuutamod.consul.answers import Entry, Reading
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.watch import next_index, watch
-from kuutamod.core.events import LockSeen
 from unit.consul.answering import KEY, SESSION
 
 Script = Sequence[Reading | Exception]
@@ -32,9 +31,9 @@ def held(index: int) -> Reading:
 
 def run(
     monkeypatch: pytest.MonkeyPatch, script: Script, wanted: Callable[[], bool] = lambda: True
-) -> tuple[list[LockSeen], list[int], list[float]]:
+) -> tuple[list[Reading], list[int], list[float]]:
     """Play the script to its end; what was posted, the indices asked with, and the pauses made."""
-    posted: list[LockSeen] = []
+    posted: list[Reading] = []
     asked: list[int] = []
     pauses: list[float] = []
     answers = iter(script)
@@ -54,28 +53,27 @@ def run(
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(watch(ask, BootClock(), posted.append, wanted))
+        asyncio.run(watch(ask, BootClock(), lambda reading, _sent: posted.append(reading), wanted))
     return posted, asked, pauses
 
 
 def test_posts_changes_and_only_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     posted, asked, pauses = run(monkeypatch, [held(5), held(5), held(8), held(8)])
-    assert [event.view.index for event in posted] == [5, 8]
-    assert all(event.watched for event in posted)
+    assert [reading.entry.index for reading in posted if reading.entry] == [5, 8]
     assert asked == [0, 5, 5, 8, 8]
     assert pauses == []
 
 
 def test_a_restored_snapshot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     posted, asked, _ = run(monkeypatch, [held(9), held(4), held(4)])
-    assert [event.view.index for event in posted] == [9, 4, 4]
+    assert [reading.entry.index for reading in posted if reading.entry] == [9, 4, 4]
     assert asked == [0, 9, 0, 4]
 
 
 def test_errors_back_off_and_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     error = ConsulError(Fault.NO_LEADER, "No cluster leader")
     posted, asked, pauses = run(monkeypatch, [held(5), *[error] * 6, held(6), error])
-    assert [event.view.index for event in posted] == [5, 6]
+    assert [reading.entry.index for reading in posted if reading.entry] == [5, 6]
     assert asked == [0, 5, 0, 0, 0, 0, 0, 0, 6, 0]
     first, last = watching.BACKOFF
     for number, pause in enumerate(pauses[:6]):
@@ -86,7 +84,7 @@ def test_errors_back_off_and_start_anew(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_missing_key_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     posted, _, pauses = run(monkeypatch, [Reading(None, 5), Reading(None, 6), held(7)])
-    assert [event.view.missing for event in posted] == [True, True, False]
+    assert [reading.entry is None for reading in posted] == [True, True, False]
     assert pauses == [watching.MISSING_PAUSE] * 2
 
 

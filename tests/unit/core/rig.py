@@ -36,7 +36,7 @@ class Rig:
 
     def __init__(self, policy: Policy | None = None, now: float = 1000.0) -> None:
         self.now = now
-        self.state = NodeState(policy or Policy(promotion="hot-swap"), IDENTITY, now)
+        self.state = NodeState(replace(policy or Policy(promotion="hot-swap"), settle_time=0.0), IDENTITY, now)
         self.actions: list[ac.Action] = []
         self.why = ""
         self.wake_at = now
@@ -101,7 +101,7 @@ class Rig:
         record = self.take(ac.Publish).record
         self.take(ac.ReadFleet)
         self.tell(ev.MemberPublished(session, record, self.now), step=False)
-        self.tell(ev.FleetSeen((), FleetConfig(), self.now))
+        self.tell(ev.FleetSeen((), FleetConfig(), self.now, self.now))
 
     def renewed_session(self, old: str = "s1", new: str = "s2") -> None:
         """The session of the last lease is ended and the node registers with another; neard has answered."""
@@ -123,7 +123,7 @@ class Rig:
         self.registered()
         self.lock(LockView(7, None, RELEASED))
         take = self.take(ac.Take)
-        self.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.fault_takeover, self.now, self.now))
+        self.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, self.now, self.now))
         self.chain_moves_on()
         return take
 
@@ -158,7 +158,7 @@ class Rig:
             if child is not None and child.status is not None and self.has(ac.PollStatus) and answers:
                 self.take(ac.PollStatus)
                 grown = child.status.height + 1 if height is not None else child.status.height
-                self.status(grown, step=False, validator_key=child.status.validator_key)
+                self.status(grown, step=False, validator_key=child.status.validator_key, peers=child.status.peers)
             if heartbeats and self.has(ac.Heartbeat):
                 self.take(ac.Heartbeat)
                 self.tell(ev.HeartbeatAnswered("s1", ev.Outcome.APPLIED, self.now), step=False)
@@ -170,6 +170,14 @@ class Rig:
             if self.has(ac.ReadFleet):
                 self.take(ac.ReadFleet)
                 self.tell(ev.FleetFailed("not now"), step=False)
+
+    def unloaded(self, height: int = 120) -> None:
+        """neard drops the key that it is told to drop, and answers twice without it."""
+        unload = self.take(ac.UnloadKey)
+        self.tell(ev.KeyUnloaded(unload.serial, self.now))
+        for _ in range(2):
+            self.now += 0.05
+            self.status(height)
 
     def died(self, why: str = "exit code 1") -> None:
         """The proof of neard's death arrives."""

@@ -9,7 +9,7 @@ import pytest
 
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
-from kuutamod.core.model import Ghost, Home, LockView, Peer, Phase, Policy, Role, State, Watch, phase
+from kuutamod.core.model import Ghost, Giveup, Home, LockView, Peer, Phase, Policy, Role, State, Watch, phase
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
 from kuutamod.core.readiness import NEW_WATCH, ineligible
 from unit.core.rig import KEY, RELEASED, Rig
@@ -120,7 +120,7 @@ def test_a_node_that_must_not_take_the_lock_says_why(fleet: FleetConfig | None, 
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     record = record if record.term == 2 else replace(record, term=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), fleet, rig.now))
+    rig.tell(ev.FleetSeen((), fleet, rig.now, rig.now))
     rig.lock(LockView(7, None, record))
     rig.run(30.0)
     assert not rig.has(ac.Take)
@@ -131,10 +131,14 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     rig = Rig()
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now))
+    rig.tell(
+        ev.FleetSeen(
+            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now
+        )
+    )
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
-    assert (take.record.term, take.confirmed) == (10, True)
+    assert (take.record.term, take.claim.confirmed) == (10, True)
 
 
 def test_a_confirmation_is_good_for_one_takeover() -> None:
@@ -142,7 +146,11 @@ def test_a_confirmation_is_good_for_one_takeover() -> None:
     rig = Rig()
     rig.state = replace(rig.state, term_seen=10, term_stored=10)
     rig.registered()
-    rig.tell(ev.FleetSeen((), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now))
+    rig.tell(
+        ev.FleetSeen(
+            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now
+        )
+    )
     rig.lock(LockView(8, None, RELEASED))
     assert not rig.has(ac.Take)
     assert "kuutamoctl confirm" in rig.why
@@ -154,9 +162,9 @@ def test_a_word_that_let_the_holder_go_on_says_nothing_of_its_end() -> None:
     rig.registered()
     held = replace(HELD, term=4, heartbeat=7)
     config = FleetConfig(confirmed_term=4, confirmed_seen=4, confirmed_record=held.digest)
-    rig.tell(ev.FleetSeen((), config, rig.now))
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now))
     rig.lock(LockView(7, None, RELEASED))
-    assert not rig.take(ac.Take).confirmed
+    assert not rig.take(ac.Take).claim.confirmed
 
 
 def test_a_holder_does_not_call_its_own_takeover_a_term_that_went_backwards() -> None:
@@ -175,7 +183,7 @@ def test_a_missing_key_is_never_taken_it_is_written_anew_first() -> None:
     while rig.now < start + 12:
         rig.lock(LockView(0))
         rig.run(0.25)
-        rig.tell(ev.FleetSeen((), FleetConfig(), rig.now))
+        rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now))
     assert not rig.has(ac.Take)
     created = rig.take(ac.CreateKey).record
     assert (created.released, created.guard_time) == (False, 9.0)
@@ -189,7 +197,7 @@ def test_a_missing_key_is_taken_after_the_guard_time_with_a_term_above_every_mem
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", term_seen=17), None, 3)
     rig.lock(LockView(0))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
     created = rig.take(ac.CreateKey).record
     assert created.term == 17
     rig.tell(ev.KeyCreated(ev.Outcome.APPLIED, rig.now))
@@ -208,7 +216,7 @@ def test_a_larger_guard_time_of_any_member_is_waited_for_when_the_locks_value_is
     rig = Rig()
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
     start = rig.now
     while rig.now < start + 14.9:
         rig.lock(LockView(4, "s9", None))
@@ -223,12 +231,12 @@ def test_a_larger_guard_time_of_any_member_holds_for_a_new_key_and_for_the_trust
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
     rig.state = replace(rig.state, watch=Watch(LockView(1, "s0"), rig.now, rig.now, since=rig.now - 12))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
     assert NEW_WATCH in [reason.code for reason in ineligible(rig.state, rig.now)]
     rig.lock(LockView(0))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
     assert rig.take(ac.CreateKey).record.guard_time == 15.0
 
 
@@ -238,7 +246,7 @@ def test_a_missing_key_is_written_anew_only_with_what_the_history_says_since_it_
     rig.lock(LockView(0))
     assert not rig.has(ac.CreateKey)
     rig.take(ac.ReadFleet)
-    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=11))
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, newest_term=11))
     assert rig.take(ac.CreateKey).record.term == 11
 
 
@@ -247,11 +255,11 @@ def test_a_term_that_another_node_has_had_is_passed_over() -> None:
     rig.registered()
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.REFUSED, take.record, False, rig.now, rig.now, term_taken=True))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.REFUSED, take.record, take.claim, rig.now, rig.now, term_taken=True))
     rig.run(0.3)
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
-    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=take.record.term + 2))
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, newest_term=take.record.term + 2))
     assert rig.take(ac.Take).record.term == take.record.term + 3
 
 
@@ -270,7 +278,7 @@ def test_after_a_refused_take_the_lock_is_read_again_first() -> None:
     rig.registered()
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.REFUSED, take.record, False, rig.now, rig.now))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.REFUSED, take.record, take.claim, rig.now, rig.now))
     rig.step(0.3)
     assert not rig.has(ac.Take)
     rig.take(ac.ReadLock)
@@ -284,7 +292,7 @@ def test_a_takeover_that_answered_too_late_is_handed_back() -> None:
     rig.registered()
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.UNKNOWN, take.record, False, rig.now, rig.now))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.UNKNOWN, take.record, take.claim, rig.now, rig.now))
     rig.lock(LockView(8, "s1", take.record))
     release = rig.take(ac.Release)
     assert release.record.released
@@ -313,7 +321,7 @@ def test_the_key_waits_for_a_fresh_proof() -> None:
     rig.tell(ev.GuardAnswered(1, rig.now), step=False)
     rig.now += 3.0
     rig.status(step=False)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, False, rig.now - 3.0, rig.now))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, rig.now - 3.0, rig.now))
     rig.chain_moves_on()
     assert not rig.has(ac.PlaceKey)
     assert "fresh proof" in rig.why
@@ -414,6 +422,7 @@ def test_a_lock_lost_during_a_polite_stop_is_fenced() -> None:
     rig = Rig()
     rig.validating()
     rig.tell(ev.StopRequested("SIGTERM", rig.now))
+    rig.unloaded()
     assert rig.has(ac.StopChild)
     rig.tell(ev.SessionGone("s1"))
     assert rig.has(ac.KillChild)
@@ -499,8 +508,8 @@ def test_a_crash_right_after_a_takeover_from_a_crash_is_retried_here() -> None:
     rig.registered()
     rig.lock(LockView(7, None, replace(RELEASED, fault=True)))
     take = rig.take(ac.Take)
-    assert take.fault_takeover
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, True, rig.now, rig.now))
+    assert take.claim.fault
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, rig.now, rig.now))
     rig.chain_moves_on()
     rig.tell(ev.KeyPlaced(rig.take(ac.PlaceKey).serial, rig.now))
     rig.died("killed by SIGABRT")
@@ -533,10 +542,13 @@ def test_a_frozen_head_is_handed_over_only_to_a_standby_that_is_ahead() -> None:
     rig.validating()
     rig.run(16.0, height=None)
     assert not rig.has(ac.StopChild)
-    assert "no standby is ahead" in rig.why
+    assert "no standby is better off" in rig.why
     rig.state = replace(rig.state, peers=(_peer(150, rig.now),))
     rig.step()
-    assert "ahead" in rig.take(ac.StopChild).why
+    stop = rig.take(ac.StopChild)
+    assert "the head stands at" in stop.why
+    assert stop.giveup is not None
+    assert stop.giveup.successor == _peer(150, rig.now).record.node_id
 
 
 # --- shutdown and leftovers ---
@@ -546,10 +558,13 @@ def test_shutdown_hands_everything_back_in_order() -> None:
     rig = Rig()
     rig.validating()
     rig.tell(ev.StopRequested("SIGTERM", rig.now))
+    assert not rig.has(ac.StopChild)
+    rig.unloaded(height=123)
     rig.take(ac.StopChild)
     rig.died("exit code 0")
     assert not rig.has(ac.DestroySession)
-    rig.take(ac.Release)
+    record = rig.take(ac.Release).record
+    assert (record.final, record.last_height) == (True, 123)
     rig.tell(ev.ReleaseAnswered("s1", ev.Outcome.APPLIED))
     rig.take(ac.DestroySession)
     assert not rig.has(ac.Exit)
@@ -581,7 +596,7 @@ def test_shutdown_does_not_wait_for_ever_for_consul() -> None:
 
 def test_a_lock_left_over_from_an_earlier_life_is_released_once_the_home_is_clear() -> None:
     rig = Rig()
-    ghost = Ghost("old", 4, "left over", fault=False, leftover=True)
+    ghost = Ghost("old", 4, Giveup("left over", fault=False), leftover=True)
     rig.state = replace(rig.state, ghost=ghost)
     rig.step()
     rig.take(ac.InspectHome)
@@ -597,7 +612,7 @@ def test_a_lock_left_over_from_an_earlier_life_is_released_once_the_home_is_clea
 
 def test_a_leftover_session_that_no_longer_holds_the_lock_is_forgotten() -> None:
     rig = Rig()
-    rig.state = replace(rig.state, ghost=Ghost("old", 4, "left over", fault=False, leftover=True))
+    rig.state = replace(rig.state, ghost=Ghost("old", 4, Giveup("left over", fault=False), leftover=True))
     rig.step()
     rig.tell(ev.HomeInspected(Home.CLEAR, ""))
     rig.take(ac.ReadLock)

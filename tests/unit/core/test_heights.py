@@ -53,7 +53,7 @@ def taken(view: LockView, rig: Rig) -> None:
         rig.run(0.25, height=None)
         rig.lock(view)
     take = rig.take(ac.Take)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, False, rig.now, rig.now))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, rig.now, rig.now))
 
 
 def test_after_a_steal_the_key_waits_for_two_blocks() -> None:

@@ -55,7 +55,7 @@ def test_a_lock_taken_too_late_and_handed_back_spends_the_session_too() -> None:
     rig.registered()
     rig.lock(LockView(7, None, RELEASED))
     take = rig.take(ac.Take)
-    rig.tell(ev.TakeAnswered("s1", ev.Outcome.UNKNOWN, take.record, False, rig.now, rig.now))
+    rig.tell(ev.TakeAnswered("s1", ev.Outcome.UNKNOWN, take.record, take.claim, rig.now, rig.now))
     rig.lock(LockView(8, "s1", take.record))
     handed_back(rig)
     assert rig.take(ac.DestroySession).session == "s1"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
+from kuutamod.core.claim import Claim
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Home, Policy, Role
 from kuutamod.core.recovery import LONGEST_PAUSE, after_failure
@@ -21,14 +22,14 @@ def test_a_node_that_keeps_failing_hands_over_once_the_hold_off_is_past() -> Non
     state = rig.state
     while at <= taken + hold_off + LONGEST_PAUSE:
         # Heartbeats go on, so the lease is as good as new at each failure.
-        state = replace(state, lease=Lease("s1", 5, proof=at, since=taken, fault_takeover=True))
+        state = replace(state, lease=Lease("s1", 5, proof=at, since=taken, claim=Claim(fault=True)))
         state = after_failure(state, "exit code 1", at)
         if state.lease is None:
             break
         at = state.faults.next_start + 1.0
     assert state.lease is None, "one more handover is due per hold-off time, and another node may be well"
     assert state.ghost is not None
-    assert state.ghost.fault
+    assert state.ghost.giveup.fault
     assert at - taken >= hold_off
 
 

@@ -49,7 +49,15 @@ def test_figures_of_a_case() -> None:
 
 
 def test_exactly_the_promised_cases() -> None:
-    assert list(CASES) == ["clean_stop", "neard_crash", "supervisor_kill", "neard_hang", "host_loss", "partition"]
+    assert list(CASES) == [
+        "handover",
+        "clean_stop",
+        "neard_crash",
+        "supervisor_kill",
+        "neard_hang",
+        "host_loss",
+        "partition",
+    ]
 
 
 def test_the_table_shows_aims_beside_figures() -> None:

@@ -59,7 +59,7 @@ def test_a_neard_is_looked_up_and_makes_its_own_chain(ups: list[UpOptions], monk
         (["up", "--promotion", "hope"], "argument --promotion: invalid choice: 'hope'"),
         (["up", "--neard", sys.executable, "--block-time-ms", "100"], "--block-time-ms 100: --neard sets its own"),
         (["bench", "--runs", "x"], "argument --runs: 'x': expected a whole number above 0"),
-        (["bench", "--cases", "clean_stop,sunspots"], "argument --cases: sunspots: unknown; there are clean_stop, "),
+        (["bench", "--cases", "clean_stop,sunspots"], "argument --cases: sunspots: unknown; there are handover, "),
         (["soak", "--minutes", "0.1"], "argument --minutes: '0.1': expected minutes, at least 0.17"),
         (["soak", "--minutes", "long"], "argument --minutes: 'long': expected minutes"),
         (["soak", "--minutes", "inf"], "argument --minutes: 'inf': expected minutes"),

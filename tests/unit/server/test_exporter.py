@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import re
 import socket
 import threading
@@ -35,12 +36,16 @@ class StillClock:
     def now(self) -> float:
         return self.time
 
+    def wall(self) -> float:
+        return self.time
+
 
 class Bench:
     """Exporters on reserved ports over a state that the test sets."""
 
     def __init__(self) -> None:
         self.state = snapshots.VOTING
+        self.said = "standby: waiting"
         self.clock = StillClock()
         self.text = io.StringIO()
         self.log = Log(Format.LOGFMT, Level.INFO, self.text, node="a", clock=self.clock)
@@ -51,7 +56,14 @@ class Bench:
     def exporter(self, host: str = "127.0.0.1", **options: float) -> Exporter:
         """A started one; clients are patient with each other unless told otherwise."""
         patience = {"retry_interval": 0.02, "client_timeout": 300.0, **options}
-        made = Exporter((host, self.port), self.snapshot, self.clock, self.log, **patience)  # type: ignore[arg-type]
+        made = Exporter(
+            (host, self.port),
+            self.snapshot,
+            self.clock,
+            self.log,
+            said=lambda: self.said,
+            **patience,  # type: ignore[arg-type]
+        )
         self.exporters.append(made)
         made.start()
         return made
@@ -59,11 +71,11 @@ class Bench:
     def snapshot(self) -> NodeState:
         return self.state
 
-    def ask(self, path: str, method: str = "GET", host: str = "127.0.0.1") -> Answer:
+    def ask(self, path: str, method: str = "GET", host: str = "127.0.0.1", accept: str = "*/*") -> Answer:
         """One request; raises while nothing listens."""
         connection = http.client.HTTPConnection(host, self.port, timeout=60)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers={"Accept": accept})
             answer = connection.getresponse()
             return answer.status, dict(answer.headers), answer.read()
         finally:
@@ -110,6 +122,86 @@ def test_the_pages(bench: Bench) -> None:
     assert bench.ask("/health")[::2] == (200, b"OK")
     assert bench.ask("/neard-pid")[::2] == (200, b"77")
     assert bench.ask("/elsewhere")[0] == 404
+
+
+def test_the_nodes_own_view(bench: Bench) -> None:
+    bench.exporter()
+    bench.wait_served()
+    status, headers, body = bench.ask("/status")
+    found = json.loads(body)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert (found["node"], found["at"], found["uptime"]) == ("a", 200.0, 100.0)
+    assert found["decision"] == "standby: waiting"
+    bench.said = "taking the lock"
+    assert json.loads(bench.ask("/status")[2])["decision"] == "taking the lock"
+
+
+def test_the_role_pages_follow_the_state(bench: Bench) -> None:
+    def codes() -> dict[str, int]:
+        return {path: bench.ask(path)[0] for path in ("/active", "/standby", "/ready")}
+
+    bench.exporter()
+    bench.wait_served()
+    bench.clock.time = snapshots.NOW
+    assert codes() == {"/active": 503, "/standby": 503, "/ready": 503}
+    bench.state = snapshots.ELIGIBLE
+    assert codes() == {"/active": 503, "/standby": 200, "/ready": 200}
+    bench.state = snapshots.HOLDER
+    assert codes() == {"/active": 200, "/standby": 503, "/ready": 200}
+    bench.clock.time = 157.0  # nothing has proven the lease since
+    assert codes() == {"/active": 503, "/standby": 503, "/ready": 503}
+
+
+@pytest.mark.parametrize(("target", "accept"), [("/active?format=json", "*/*"), ("/active", "application/json")])
+def test_a_role_page_as_json(bench: Bench, target: str, accept: str) -> None:
+    bench.exporter()
+    bench.wait_served()
+    status, headers, body = bench.ask(target, accept=accept)
+    assert (status, headers["Content-Type"]) == (503, "application/json")
+    assert json.loads(body)["active"] is False
+
+
+def test_the_terms_that_were_told(bench: Bench) -> None:
+    exporter = bench.exporter()
+    exporter.observe_state(snapshots.HOLDER)
+    exporter.observe_state(snapshots.VOTING)
+    bench.wait_served()
+    status, headers, body = bench.ask("/history")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert [term["term"] for term in json.loads(body)["terms"]] == [5, 4]
+
+
+def test_what_the_supervisor_tells_is_counted(bench: Bench) -> None:
+    exporter = bench.exporter()
+    exporter.observe_state(snapshots.ELIGIBLE)
+    exporter.observe_state(snapshots.HOLDER)
+    bench.wait_served()
+    assert value(bench.ask("/metrics")[2], r'kuutamod_takeovers_total\{cause="steal"\}') == 1
+
+
+def test_a_state_that_can_not_be_counted_is_logged_and_hurts_nobody(bench: Bench) -> None:
+    exporter = bench.exporter()
+    exporter.observe_state(snapshots.ELIGIBLE)
+    broken = replace(snapshots.HOLDER, lease="no lease")  # type: ignore[arg-type]
+    exporter.observe_state(broken)
+    assert len(bench.lines("can't be counted")) == 1
+    bench.wait_served()
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/neard-pid", "/status", "/active", "/standby", "/ready", "/history", "/none"]
+)
+def test_head_answers_as_get_without_the_body(bench: Bench, path: str) -> None:
+    bench.exporter()
+    bench.wait_served()
+    status, headers, body = bench.ask(path)
+    with bench.connect() as client:
+        client.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        head, _, rest = b"".join(iter(lambda: client.recv(1000), b"")).partition(b"\r\n\r\n")
+    assert rest == b""
+    assert head.startswith(f"HTTP/1.0 {status} ".encode())
+    assert f"Content-Type: {headers['Content-Type']}".encode() in head
+    assert f"Content-Length: {len(body)}".encode() in head
 
 
 @pytest.mark.parametrize("child", [None, replace(snapshots.RUNNING, pid=None)])
@@ -199,7 +291,7 @@ def occupied(port: int) -> socket.socket:
 
 def test_a_taken_port_is_tried_until_it_is_free(bench: Bench) -> None:
     def failures() -> float:
-        return value(exporter.answer("/metrics")[2], "kuutamod_exporter_bind_failures_total")
+        return value(exporter.answer("/metrics").body, "kuutamod_exporter_bind_failures_total")
 
     with occupied(bench.port):
         exporter = bench.exporter()
@@ -303,6 +395,21 @@ def test_stop_frees_the_port_and_hangs_up(bench: Bench) -> None:
         with contextlib.suppress(ConnectionResetError):  # how a close shows when something was left unread
             assert client.recv(1000) == b""
     eventually(lambda: occupied(bench.port), 30, "the port is free").close()
+
+
+def test_a_client_that_comes_while_it_stops_is_hung_up_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = bench.exporter()
+    bench.wait_served()
+    accept = socket.socket.accept
+
+    def stop_meanwhile(listener: socket.socket) -> tuple[socket.socket, object]:
+        found = accept(listener)
+        exporter.stop()
+        return found
+
+    monkeypatch.setattr(socket.socket, "accept", stop_meanwhile)
+    with bench.connect() as client:
+        assert client.recv(1000) == b""
 
 
 def test_calls_to_consul_show_up(bench: Bench) -> None:

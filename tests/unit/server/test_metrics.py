@@ -1,35 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exposition: upstream's metrics to the letter, the others by value, and all of them documented."""
+"""The metrics of one state: upstream's to the letter, the others by value. What adds up is in ``test_observed``."""
 
 from __future__ import annotations
 
-import re
+import ast
+import inspect
+import platform
 from dataclasses import replace
-from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kuutamod.core import readiness
+from kuutamod.core.desk import Desk
 from kuutamod.core.model import Child, NodeState, Phase, Role, Session, State, label
-from kuutamod.core.readiness import NEW_WATCH, ineligible
-from kuutamod.server.metrics import Metrics, upstream
+from kuutamod.core.protocol import FleetConfig, Outcome, Pause
+from kuutamod.core.readiness import ineligible
+from kuutamod.server.guard_state import GuardState
+from kuutamod.server.metrics import Metrics
+from kuutamod.server.reasons import REASON_CODES
+from kuutamod.server.snapshot import upstream
 from unit.server import snapshots
-
-DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
-SERIES = re.compile(r"(?P<name>[a-z_]+)(?P<labels>\{[^}]*\})? (?P<value>\S+)")
-
-
-def values(text: str) -> dict[str, float]:
-    """Series with its labels as printed -> value."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    found = {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
-    assert len(found) == len(lines), "a series is there twice"
-    return found
-
-
-def scrape(state: NodeState, now: float, metrics: Metrics | None = None) -> dict[str, float]:
-    return values((metrics or Metrics(lambda: 0)).render(state, now).decode())
+from unit.server.exposition import scrape, scrape_view
 
 
 def test_upstream_metrics_to_the_letter() -> None:
@@ -47,7 +41,7 @@ def test_upstream_metrics_to_the_letter() -> None:
 
 
 def test_the_whole_text_begins_with_upstreams_metrics() -> None:
-    text = Metrics(lambda: 0).render(snapshots.ACTIVE, 151.0).decode()
+    text = Metrics(lambda: 0).render(snapshots.view(snapshots.ACTIVE)).decode()
     assert text.startswith(upstream(snapshots.ACTIVE, 151.0))
     assert text.endswith("\n")
 
@@ -130,8 +124,8 @@ def test_no_lease_numbers_without_a_lease(state: NodeState) -> None:
 def test_eligible_agrees_with_the_reasons(state: NodeState) -> None:
     found = scrape(state, 151.0)
     codes = {reason.code for reason in ineligible(state, 151.0)}
-    shown = {series for series in found if series.startswith("kuutamod_ineligible_reason")}
-    assert shown == {f'kuutamod_ineligible_reason{{reason="{code}"}}' for code in codes}
+    shown = {code: found[f'kuutamod_ineligible_reason{{reason="{code}"}}'] for code in REASON_CODES}
+    assert shown == {code: float(code in codes) for code in REASON_CODES}
     assert found["kuutamod_eligible"] == (0 if codes else 1)
 
 
@@ -159,57 +153,117 @@ def test_counters_go_up_between_scrapes() -> None:
     metrics = Metrics(lambda: lost)
     before = scrape(snapshots.VOTING, 151.0, metrics)
     metrics.bind_failed()
-    metrics.observe_consul("heartbeat", "applied", 0.02)
-    metrics.observe_consul("heartbeat", "applied", 0.4)
-    metrics.observe_consul("heartbeat", "unknown", 1.0)
     lost = 12
     after = scrape(snapshots.VOTING, 151.0, metrics)
     name = "kuutamod_exporter_bind_failures_total"
     assert (before[name], after[name]) == (0, 1)
     name = "kuutamod_log_lines_dropped_total"
     assert (before[name], after[name]) == (0, 12)
-    name = "kuutamod_consul_request_seconds"
-    assert after[f'{name}_count{{operation="heartbeat",outcome="applied"}}'] == 2
-    assert after[f'{name}_bucket{{le="0.025",operation="heartbeat",outcome="applied"}}'] == 1
-    assert after[f'{name}_sum{{operation="heartbeat",outcome="unknown"}}'] == 1.0
 
 
-def test_the_version_is_shown() -> None:
-    assert scrape(snapshots.FRESH, 151.0)['kuutamod_build_info{version="0.1.0"}'] == 1
+def test_the_versions_are_shown() -> None:
+    python = platform.python_version()
+    labels = f'neard_version="2.9.0",python_version="{python}",version="0.1.0"'
+    assert scrape(snapshots.ELIGIBLE, 151.0)[f"kuutamod_build_info{{{labels}}}"] == 1
+    assert f'kuutamod_build_info{{neard_version="",python_version="{python}",version="0.1.0"}}' in scrape(
+        snapshots.FRESH, 151.0
+    )
 
 
-def exported() -> dict[str, tuple[str, frozenset[str]]]:
-    """Family -> type and labels, over snapshots that together show everything."""
-    metrics = Metrics(lambda: 0)
-    metrics.observe_consul("heartbeat", "applied", 0.02)
-    text = metrics.render(snapshots.ACTIVE, 151.0).decode()
-    types: dict[str, str] = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
-    labels: dict[str, set[str]] = {name: set() for name in types}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            match = SERIES.fullmatch(line)
-            assert match, line
-            family = re.sub(r"_(bucket|count|sum)$", "", match["name"])
-            labels[family] |= set(re.findall(r'(\w+)="', match["labels"] or "")) - {"le"}
-    return {name: (kind, frozenset(labels[name])) for name, kind in types.items()}
+def test_neard_in_numbers() -> None:
+    found = scrape(snapshots.ELIGIBLE, 151.0)
+    assert found["kuutamod_neard_height"] == 4711
+    assert found["kuutamod_neard_peers"] == 12
+    assert found["kuutamod_neard_protocol_version"] == 79
+    assert found["kuutamod_neard_latest_protocol_version"] == 80
 
 
-def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\| ([^|]+) \| ([^|]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
-    for name, _, _, unit, meaning in rows:
-        assert unit.strip(), name
-        assert meaning.strip(), name
-    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _, _ in rows}
+@pytest.mark.parametrize("name", ["peers", "protocol_version", "latest_protocol_version"])
+def test_what_neard_does_not_tell_is_absent(name: str) -> None:
+    assert f"kuutamod_neard_{name}" not in scrape(snapshots.VOTING, 151.0)
 
 
-def test_the_document_lists_exactly_what_is_exported() -> None:
-    assert documented() == exported()
+def test_neards_start_does_not_tremble_with_the_wall_clock() -> None:
+    metrics, name = Metrics(lambda: 0), "kuutamod_neard_start_time_seconds"
+    view = snapshots.view(snapshots.ELIGIBLE)
+    assert scrape_view(metrics, view)[name] == snapshots.WALL + snapshots.STARTED
+    assert scrape_view(metrics, replace(view, wall=view.wall + 0.4))[name] == snapshots.WALL + snapshots.STARTED
+    again = replace(snapshots.SYNCED, serial=2, started=140.0)
+    restarted = replace(view, state=replace(view.state, child=again))
+    assert scrape_view(metrics, restarted)[name] == snapshots.WALL + 140.0
+    assert name not in scrape(snapshots.FRESH, 151.0)
 
 
-def test_the_document_names_every_reason() -> None:
-    source = (Path(__file__).parents[3] / "files/kuutamod/src/kuutamod/core/readiness.py").read_text()
-    used_in_ineligible = source.partition("def behind")[0]
-    codes = set(re.findall(r'Reason\(\s*"([a-z-]+)"', used_in_ineligible)) | {NEW_WATCH}
-    assert len(codes) >= 10
-    listed = set(re.findall(r"^- `([a-z-]+)`: ", DOCUMENT.read_text(), re.MULTILINE))
-    assert listed == codes
+@pytest.mark.parametrize(
+    ("child", "state"),
+    [
+        (None, GuardState.NONE),
+        (replace(snapshots.SYNCED, pid=None), GuardState.NONE),
+        (snapshots.SYNCED, GuardState.IDLE),
+        (snapshots.KEYED, GuardState.ARMED),
+        (replace(snapshots.KEYED, guard_silent_since=150.5), GuardState.ARMED),  # asked a moment ago
+        (replace(snapshots.KEYED, guard_silent_since=149.9), GuardState.SILENT),
+        (replace(snapshots.SYNCED, guard_silent_since=149.9), GuardState.SILENT),
+    ],
+)
+def test_the_guard(child: Child | None, state: GuardState) -> None:
+    found = scrape(replace(snapshots.ELIGIBLE, child=child), 151.0)
+    shown = {each: found[f'kuutamod_guard_state{{state="{each.value}"}}'] for each in GuardState}
+    assert shown == {each: float(each is state) for each in GuardState}
+
+
+def test_what_an_operator_has_switched_off() -> None:
+    name = "kuutamod_pause_remaining_seconds"
+    assert scrape(snapshots.ELIGIBLE, 151.0)[name] == 0
+    assert scrape(snapshots.PAUSED, 151.0)[name] == 30
+    assert scrape(snapshots.PAUSED, 182.0)[name] == 0, "a pause ends by itself"
+    assert scrape(snapshots.ELIGIBLE, 151.0)["kuutamod_drained"] == 0
+    assert scrape(snapshots.DRAINED, 151.0)["kuutamod_drained"] == 1
+
+
+def test_a_pause_of_another_node_is_not_shown() -> None:
+    fleet = FleetConfig(pauses=(Pause(snapshots.WALL + 181.0, "b"),), no_takeover=("b",))
+    found = scrape(replace(snapshots.ELIGIBLE, fleet=fleet), 151.0)
+    assert (found["kuutamod_pause_remaining_seconds"], found["kuutamod_drained"]) == (0, 0)
+
+
+def test_an_unreadable_config_is_no_pause() -> None:
+    found = scrape(replace(snapshots.PAUSED, fleet=None), 151.0)
+    assert (found["kuutamod_pause_remaining_seconds"], found["kuutamod_drained"]) == (0, 0)
+
+
+def test_a_request_is_pending_until_it_has_an_outcome() -> None:
+    assert scrape(snapshots.ELIGIBLE, 151.0)["kuutamod_request_pending"] == 0
+    assert scrape(snapshots.ASKED, 151.0)["kuutamod_request_pending"] == 1
+    ended = replace(snapshots.REQUEST, outcome=Outcome.REFUSED)
+    assert scrape(replace(snapshots.ASKED, desk=Desk(ended)), 151.0)["kuutamod_request_pending"] == 0
+
+
+def test_the_priority() -> None:
+    state = replace(snapshots.ELIGIBLE, policy=replace(snapshots.ELIGIBLE.policy, priority=-3))
+    assert scrape(state, 151.0)["kuutamod_priority"] == -3
+
+
+def codes_of(module: ModuleType, function: str) -> set[str]:
+    """The codes of all reasons that a function of a module can give, itself or by what it calls there."""
+    tree = ast.parse(inspect.getsource(module))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    codes: set[str] = set()
+    reached, waiting = {function}, [function]
+    while waiting:
+        for node in ast.walk(functions[waiting.pop()]):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            name = node.func.id
+            if name == "Reason":
+                first = node.args[0]
+                codes.add(str(first.value) if isinstance(first, ast.Constant) else getattr(module, ast.unparse(first)))
+            elif name in functions and name not in reached:
+                reached.add(name)
+                waiting.append(name)
+    return codes
+
+
+def test_every_reason_has_its_series_and_no_other() -> None:
+    assert len(set(REASON_CODES)) == len(REASON_CODES)
+    assert set(REASON_CODES) == codes_of(readiness, "ineligible")

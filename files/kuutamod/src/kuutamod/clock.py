@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time, injected: the only place that reads the clock the lease is counted on."""
+"""Time, injected: the only place that reads clocks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ class Clock(Protocol):
         """The present boottime second."""
         ...
 
+    def wall(self) -> float:
+        """Unix seconds, for moments that people and other hosts are told; no lease depends on them."""
+        ...
+
 
 class BootClock:
-    """CLOCK_BOOTTIME. The wall clock is never used for a decision, and CLOCK_MONOTONIC stops in suspend."""
+    """CLOCK_BOOTTIME. The wall clock is never used for the lease, and CLOCK_MONOTONIC stops in suspend."""
 
     def now(self) -> float:
         """Seconds since the host booted, suspend included; raises OSError where the kernel has no such clock."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wall(self) -> float:
+        """Seconds since 1970 by the host's wall clock."""
+        return time.time()

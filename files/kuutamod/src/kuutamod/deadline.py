@@ -67,7 +67,7 @@ class Lane:
                 return await future
         except TimeoutError as error:
             if future.done() and not future.cancelled():
-                raise
+                return future.result()  # the call's own TimeoutError, or an end that came together with the deadline
             raise Overrun(f"no answer within {deadline:g} s") from error
         finally:
             if not future.done() or future.cancelled():

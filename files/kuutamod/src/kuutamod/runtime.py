@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import signal
 import socket
 import sys
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -18,22 +20,30 @@ from kuutamod.consul.adapter import ConsulAdapter
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.decide import decide
-from kuutamod.core.model import Identity, NodeState, first_state, label, phase
+from kuutamod.core.desk import Windows
+from kuutamod.core.model import Identity, NodeState, first_state
 from kuutamod.core.observe import observe
 from kuutamod.core.plan import begin
 from kuutamod.deadline import Lane, Overrun
+from kuutamod.hooks.call import HookCall, HookEvent
+from kuutamod.hooks.runner import HookRunner
 from kuutamod.log import Log
 from kuutamod.neard import procfs
 from kuutamod.neard.home import HomeBusy
 from kuutamod.neard.memory import MemoryFault, MemoryFile
 from kuutamod.neard.process import NeardFiles, NeardProcess
 from kuutamod.neard.rpc import BadAnswer, StatusClient
+from kuutamod.notices import notices
 from kuutamod.notify import Notifier
 from kuutamod.owner import take_home
 from kuutamod.server.exporter import Exporter
 from kuutamod.settings import Settings
+from kuutamod.telling import Teller
 
 DISK_DEADLINE = 5.0
+HOOKS_DEADLINE = 5.0
+"""Seconds that the last hooks get when the supervisor ends."""
+WINDOWS_DEADLINE = 5.0
 FLUSH_DEADLINE = 2.0
 
 _CONSUL = (
@@ -47,6 +57,8 @@ _CONSUL = (
     ac.Take,
     ac.CreateKey,
     ac.Release,
+    ac.AnswerRequest,
+    ac.WriteHistory,
 )
 
 
@@ -63,22 +75,32 @@ class Supervisor:
         memory: MemoryFile,
         log: Log,
         notifier: Notifier,
+        hooks: HookRunner,
+        exporter: Exporter,
         events: asyncio.Queue[ev.Event],
     ) -> None:
         self.state = state
+        self._noticed = state
         self._clock = clock
         self._neard = neard
         self._status = status
         self._consul = consul
         self._memory = memory
-        self._log = log
         self._notifier = notifier
+        self._teller = Teller(log, notifier)
+        self._hooks = hooks
+        self._exporter = exporter
         self._events = events
         self._wake_at = 0.0
         self._status_lane = Lane("status")
+        self._windows_lane = Lane("windows")
         self._disk_lane = Lane("disk")
         self._running: set[asyncio.Task[None]] = set()
-        self._said = ""
+
+    @property
+    def said(self) -> str:
+        """The sentence of the last decision."""
+        return self._teller.said
 
     def post(self, event: ev.Event) -> None:
         """Take in an event; call it on the loop."""
@@ -88,6 +110,7 @@ class Supervisor:
         """Decide and act until the rules say Exit."""
         async with asyncio.TaskGroup() as tasks:
             self._begin(tasks, self._consul.watch(self.post, self._wants_watch))
+            self._begin(tasks, self._consul.watch_request(self.post, lambda: self.state.session is not None))
             try:
                 while not self._step(tasks):
                     await self._next_event()
@@ -104,12 +127,16 @@ class Supervisor:
         decision = decide(self.state, now)
         for action in decision.actions:
             self.state = begin(self.state, action, now)
-        self._tell(decision, now)
+        self._exporter.observe_state(self.state)
+        self._teller.decided(self.state, decision, now)
+        for call in notices(self._noticed, self.state, decision.actions, now):
+            self._hooks.notify(call)
+        self._noticed = self.state
         for action in decision.actions:
             if isinstance(action, ac.Exit):
                 return True
             self._act(tasks, action)
-        self._wake_at = now if any(isinstance(a, ac.GiveUp) for a in decision.actions) else decision.wake_at
+        self._wake_at = now if decision.again else decision.wake_at
         self._notifier.watchdog()
         return False
 
@@ -126,7 +153,8 @@ class Supervisor:
     def _observe(self, event: ev.Event) -> None:
         before = self.state
         self.state = observe(before, event)
-        self._report(event, before)
+        self._exporter.observe_state(self.state)
+        self._teller.heard(before, event, self.state)
 
     # --- acting ---
 
@@ -138,7 +166,7 @@ class Supervisor:
                 self._neard.stop(action)
             case ac.KillChild():
                 self._neard.kill(action)
-            case ac.GiveUp() | ac.Exit():
+            case ac.GiveUp() | ac.Note() | ac.Exit():
                 pass
             case _:
                 self._begin(tasks, self._perform(action))
@@ -159,8 +187,14 @@ class Supervisor:
                 return await self._neard.start(action)
             case ac.PlaceKey():
                 return await self._neard.place(action)
+            case ac.UnloadKey():
+                return await self._neard.unload(action)
             case ac.PollStatus():
                 return await self._poll(action)
+            case ac.AskWindows():
+                return await self._ask_windows()
+            case ac.AskHook():
+                return await self._ask_hooks(action)
             case ac.RememberTerm():
                 return ev.TermRemembered(action.term, await self._keep(term=action.term))
             case ac.CreateSession():
@@ -179,65 +213,27 @@ class Supervisor:
             return ev.StatusFailed(action.serial, str(error) or type(error).__name__, sent, self._clock.now())
         return ev.StatusAnswered(action.serial, status, sent, self._clock.now())
 
+    async def _ask_windows(self) -> ev.Event:
+        account = self.state.identity.account_id
+        try:
+            ask = partial(self._status.windows, account, WINDOWS_DEADLINE)
+            windows = await self._windows_lane.run(ask, WINDOWS_DEADLINE)
+        except Overrun as error:
+            windows = Windows((), str(error))
+        return ev.WindowsSeen(windows, self._clock.now())
+
+    async def _ask_hooks(self, action: ac.AskHook) -> ev.Event:
+        me, lease = self.state.identity, self.state.lease
+        why = lease.claim.why if lease is not None else ""
+        verdict = await self._hooks.ask(HookCall(HookEvent.PRE_PROMOTE, me.node_id, action.term, me.account_id, why))
+        return ev.HookAnswered(action.term, self._clock.now(), "" if verdict.go else verdict.why)
+
     async def _keep(self, term: int | None = None, session: str | None = None) -> str | None:
         try:
             await self._disk_lane.run(lambda: self._memory.keep(term=term, session=session), DISK_DEADLINE)
         except (OSError, Overrun) as error:
             return f"{self._memory.path}: {error}"
         return None
-
-    # --- telling ---
-
-    def _tell(self, decision: ac.Decision, now: float) -> None:
-        if decision.why == self._said:
-            return
-        self._said = decision.why
-        urgent = any(isinstance(a, ac.KillChild | ac.GiveUp) for a in decision.actions)
-        serious = urgent or decision.why.startswith("cannot fence")
-        say = self._log.warning if serious else self._log.info
-        say(decision.why, **self._fields(), next=f"{decision.wake_at - now:.1f}s")
-        self._notifier.status(f"{label(self.state).value}: {decision.why}")
-
-    def _fields(self) -> dict[str, object]:
-        lease = self.state.lease
-        fields: dict[str, object] = {
-            "state": label(self.state).value,
-            "term": lease.term if lease else self.state.term_seen,
-        }
-        if phase(self.state).value:
-            fields["phase"] = phase(self.state).value
-        return fields
-
-    def _report(self, event: ev.Event, before: NodeState) -> None:
-        """What an operator should read though no decision follows from it at once."""
-        why = ""
-        match event:
-            case ev.ChildExited() | ev.ChildStartFailed() | ev.KeyRefused():
-                why = event.why
-            case ev.HeartbeatAnswered(outcome=ev.Outcome.UNKNOWN):
-                why = f"heartbeat without an answer, the fence deadline runs: {event.why}"
-            case ev.HeartbeatAnswered(outcome=ev.Outcome.REFUSED):
-                why = f"heartbeat refused: {event.why}"
-            case ev.TakeAnswered(outcome=ev.Outcome.REFUSED):
-                self._log.info(f"another node was faster, or the lock has moved: {event.why}", **self._fields())
-            case ev.TakeAnswered(outcome=ev.Outcome.UNKNOWN):
-                why = f"taking the lock has an unknown outcome, reading it again: {event.why}"
-            case ev.KeyCreated():
-                why = f"the lock's key was missing; writing it anew, held by nobody: {event.outcome.value} {event.why}"
-            case ev.ReleaseAnswered(outcome=ev.Outcome.APPLIED):
-                reason = before.ghost.reason if before.ghost else ""
-                self._log.info(f"released the lock: {reason}", **self._fields())
-            case ev.ReleaseAnswered():
-                why = f"release {event.outcome.value}: {event.why}"
-            case ev.SessionGone():
-                ended = self.state.stop_requested is not None or (before.session is not None and before.session.spent)
-                why = "" if ended else f"session {event.session} is gone"
-            case ev.SessionFailed() | ev.MemberRefused() | ev.FleetFailed() | ev.LockReadFailed():
-                why = event.why
-            case ev.TermRemembered() if event.fault:
-                why = f"the term can't be kept on disk: {event.fault}"
-        if why:
-            self._log.warning(why, **self._fields())
 
 
 def run(settings: Settings) -> int:
@@ -264,7 +260,7 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
         return 1
     procfs.become_subreaper()
     state = _first_state(settings, clock.now(), kept.term, kept.session)
-    exporter = Exporter(settings.exporter_address, lambda: supervisor.state, clock, log)
+    exporter = Exporter(settings.exporter_address, lambda: supervisor.state, clock, log, said=lambda: supervisor.said)
     identity = state.identity
     consul = ConsulAdapter(
         settings.consul,
@@ -280,15 +276,18 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
     events: asyncio.Queue[ev.Event] = asyncio.Queue()
     access, post = _guard_access(settings), events.put_nowait
     neard = NeardProcess(_files(settings), identity, lock, access, clock, post, log.warning)
-    status = StatusClient(settings.rpc_addr, settings.store, lock)
-    supervisor = Supervisor(state, clock, neard, status, consul, memory, log, notifier, events)
+    status = StatusClient(settings.rpc_addr, settings.store, lock, clock)
+    hooks = HookRunner(settings.hook_dir, settings.hook_deadline, log, os.environ)
+    supervisor = Supervisor(state, clock, neard, status, consul, memory, log, notifier, hooks, exporter, events)
     _stop_on_signals(supervisor, clock)
+    exporter.observe_state(state)
     exporter.start()
     notifier.ready()
     try:
         await supervisor.run()
     finally:
         notifier.stopping()
+        await hooks.close(HOOKS_DEADLINE)
         exporter.stop()
     return 0
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faults whose takeovers are measured, and one measured run of each."""
+"""The faults and the handover whose time without a signer is measured, and one measured run of each."""
 
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from neard_standin.verdict import KeyInterval
 from .bench_arena import Arena, on_hosts, on_one_server
 from .consul_binary import ConsulBinary
 from .fleet_node import FleetNode, Part
-from .fleet_plan import FleetSpec
+from .fleet_plan import FleetSpec, installed
 from .wait import eventually
 
 TAKEOVER_DEADLINE = 60.0  # seconds from a fault to the next signer; the aims are far below
@@ -110,11 +111,24 @@ def _heal(arena: Arena, node: FleetNode) -> None:
     arena.heal(node)
 
 
-_QUICK, _HUNG, _LOST = Aim(1.0, 3.0), Aim(6.0, None), Aim(9.5, 11.0)
+def _hand_over(arena: Arena, node: FleetNode) -> None:
+    """The command line ends at once; the fleet does the rest."""
+    urls = ",".join(node.plan.site.consul_urls)
+    asked = ["handover", "--no-wait", "--expect-holder", node.name, "--account-id", arena.fleet.spec.account]
+    argv = [str(installed("kuutamoctl")), *asked, "--consul-url", urls]
+    subprocess.run(argv, check=True, capture_output=True, timeout=30)
+
+
+def _nothing(_arena: Arena, _node: FleetNode) -> None:
+    """A node that handed over starts its neard again by itself."""
+
+
+_QUICK, _HUNG, _LOST, _PLANNED = Aim(1.0, 3.0), Aim(6.0, None), Aim(9.5, 11.0), Aim(1.0, 2.0)
 
 CASES: Mapping[str, Case] = {
     case.name: case
     for case in (
+        Case("handover", "an operator asks for a handover", _PLANNED, on_one_server, _hand_over, _nothing),
         Case("clean_stop", "SIGTERM to the holder's supervisor", _QUICK, on_one_server, _stop, _start_again),
         Case("neard_crash", "SIGKILL of the holder's neard", _QUICK, on_one_server, _kill_neard, _start_afresh),
         Case(

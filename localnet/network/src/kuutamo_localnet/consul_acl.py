@@ -10,20 +10,29 @@ from .consul_client import ConsulClient
 NODE_RULES = """
 session "{node}" {{ policy = "write" }}
 key "kuutamod-leader/{account}" {{ policy = "write" }}
-key_prefix "kuutamod/{account}/" {{ policy = "write" }}
+key_prefix "kuutamod/{account}/" {{ policy = "read" }}
+key_prefix "kuutamod/{account}/members/" {{ policy = "write" }}
+key_prefix "kuutamod/{account}/history/" {{ policy = "write" }}
+key "kuutamod/{account}/requests/current" {{ policy = "write" }}
 agent "{node}" {{ policy = "read" }}
-service "kuutamod" {{ policy = "write" }}
 node "{node}" {{ policy = "read" }}
 """
 
-OPERATOR_RULES = """
-session_prefix "" {{ policy = "write" }}
-key "kuutamod-leader/{account}" {{ policy = "write" }}
-key_prefix "kuutamod/{account}/" {{ policy = "write" }}
-agent_prefix "" {{ policy = "read" }}
-node_prefix "" {{ policy = "read" }}
+READER_RULES = """
+session_prefix "" {{ policy = "read" }}
+key "kuutamod-leader/{account}" {{ policy = "read" }}
+key_prefix "kuutamod/{account}/" {{ policy = "read" }}
 operator = "read"
 """
+
+OPERATOR_RULES = (
+    READER_RULES
+    + """
+key "kuutamod/{account}/requests/current" {{ policy = "write" }}
+key "kuutamod/{account}/config" {{ policy = "write" }}
+"""
+)
+"""As in docs/operations.md."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,12 @@ class AclAdmin:
         return self._with_rules("node", account, node, NODE_RULES)
 
     def operator_token(self, account: str) -> Token:
-        """A token for a person or kuutamoctl: requests, the lock, and any session."""
+        """A token for a person with kuutamoctl: requests and the fleet's settings, and a look at everything."""
         return self._with_rules("operator", account, "any", OPERATOR_RULES)
+
+    def reader_token(self, account: str) -> Token:
+        """A token for whoever may look, and nothing else."""
+        return self._with_rules("reader", account, "any", READER_RULES)
 
     def revoke(self, token: Token) -> None:
         """Delete a token; servers refuse it at once."""

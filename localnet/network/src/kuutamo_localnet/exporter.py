@@ -51,6 +51,10 @@ class Metrics:
             dict(key[1])[label]: value for key, value in self.samples.items() if key[0] == name and label in dict(key[1])
         }
 
+    def reasons(self) -> set[str]:
+        """The codes of everything that keeps the node from taking the lock."""
+        return {code for code, value in self.by_label("kuutamod_ineligible_reason", "reason").items() if value == 1}
+
     def state(self) -> str:
         """The state the node is in. Raises ValueError when it is not in exactly one."""
         on = [state for state, value in self.by_label("kuutamod_state", "type").items() if value == 1]

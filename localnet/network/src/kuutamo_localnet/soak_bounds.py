@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kuutamod.core.holder import VOTER_GRACE
 from kuutamod.core.lease import LEADER_LOSS
-from kuutamod.core.lifecycle import LONGEST_BACKOFF, VOTER_GRACE
+from kuutamod.core.lifecycle import LONGEST_BACKOFF
 from kuutamod.core.model import Policy
 from kuutamod.core.upkeep import RETRY
 from kuutamod.guard.release import PATIENCE as GUARD_PATIENCE

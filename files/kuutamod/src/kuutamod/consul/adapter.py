@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar, assert_never
 
 from kuutamod.clock import Clock
-from kuutamod.consul import members, sessions, transactions
+from kuutamod.consul import history, members, sessions, transactions
 from kuutamod.consul.answers import Reading, lock_view, read_key, transact
 from kuutamod.consul.endpoint import Link, TokenSource
 from kuutamod.consul.faults import ConsulError, Fault, Refusal
@@ -22,6 +22,7 @@ from kuutamod.consul.watch import DEADLINE as WATCH_DEADLINE
 from kuutamod.consul.watch import watch
 from kuutamod.core import events as ev
 from kuutamod.core.actions import (
+    AnswerRequest,
     CreateKey,
     CreateSession,
     DestroySession,
@@ -32,14 +33,26 @@ from kuutamod.core.actions import (
     Release,
     RenewSession,
     Take,
+    WriteHistory,
 )
 from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.protocol import TermRecord, lock_key
+from kuutamod.core.protocol import Request, TermRecord, lock_key, request_key
 
 T = TypeVar("T")
 
 ConsulAction = (
-    CreateSession | RenewSession | DestroySession | Publish | ReadFleet | ReadLock | Heartbeat | Take | CreateKey | Release
+    CreateSession
+    | RenewSession
+    | DestroySession
+    | Publish
+    | ReadFleet
+    | ReadLock
+    | Heartbeat
+    | Take
+    | CreateKey
+    | Release
+    | AnswerRequest
+    | WriteHistory
 )
 
 
@@ -66,6 +79,7 @@ class ConsulAdapter:
         self._node_id = node_id
         self._me = members.Myself(account_id, node_id, identity_life, hostname, home)
         self._key = lock_key(account_id)
+        self._request_key = request_key(account_id)
         self._law = law
         self._clock = clock
         self._observe_call = observe_call
@@ -74,7 +88,13 @@ class ConsulAdapter:
         link = partial(Link, settings=settings, tokens=tokens, read_deadline=law.request_deadline)
         self._session, self._member, self._fleet = link("session"), link("member"), link("fleet")
         self._read, self._heartbeat, self._lock = link("read"), link("heartbeat"), link("lock")
+        self._answer, self._history = link("answer"), link("history")
         self._watch = Link("watch", settings, tokens, read_deadline=WATCH_DEADLINE)
+        self._requests = Link("requests", settings, tokens, read_deadline=WATCH_DEADLINE)
+        self._links = (
+            *(self._session, self._member, self._fleet, self._read, self._heartbeat, self._lock),
+            *(self._answer, self._history, self._watch, self._requests),
+        )
 
     async def execute(self, action: ConsulAction) -> ev.Event:
         """The action's one event. Raises nothing but cancellation."""
@@ -99,16 +119,34 @@ class ConsulAdapter:
                 return await self._renew_session(action)
             case DestroySession():
                 return await self._destroy_session(action)
+            case AnswerRequest() | WriteHistory():
+                return await self._record(action)
             case _:
                 assert_never(action)
 
     async def watch(self, post: Callable[[ev.Event], None], wanted: Callable[[], bool]) -> None:
         """Post LockSeen (watched) whenever the lock's key has changed, while ``wanted()``; ends only by cancellation."""
-        await watch(self._blocking_read, self._clock, post, wanted)
+
+        def seen(reading: Reading, sent: float) -> None:
+            post(ev.LockSeen(lock_view(reading.entry), sent, self._clock.now(), watched=True))
+
+        await watch(partial(self._blocking_read, self._watch, "watch", self._key), self._clock, seen, wanted)
+
+    async def watch_request(self, post: Callable[[ev.Event], None], wanted: Callable[[], bool]) -> None:
+        """Post RequestSeen whenever the operator's request has changed, while ``wanted()``; ends only by cancellation."""
+
+        def seen(reading: Reading, _sent: float) -> None:
+            entry = reading.entry
+            request, index = (Request.from_json(entry.value), entry.index) if entry is not None else (None, 0)
+            post(ev.RequestSeen(request, index, self._clock.now()))
+
+        await watch(
+            partial(self._blocking_read, self._requests, "watch-request", self._request_key), self._clock, seen, wanted
+        )
 
     def close(self) -> None:
         """Let the threads end, each after the call it is in."""
-        for link in (self._session, self._member, self._fleet, self._read, self._heartbeat, self._lock, self._watch):
+        for link in self._links:
             link.close()
 
     async def _ask(self, link: Link, operation: str, call: Callable[[Any], T], deadline: float) -> T:
@@ -135,7 +173,8 @@ class ConsulAdapter:
         return ev.HeartbeatAnswered(action.session, ev.Outcome.APPLIED, sent)
 
     async def _take(self, action: Take) -> ev.TakeAnswered:
-        term = TermRecord(action.record.term, self._node_id)
+        claim = action.claim
+        term = TermRecord(action.record.term, self._node_id, self._clock.wall(), cause=claim.cause.value, began=claim.why)
         taking = transactions.take(action.kind, self._key, action.session, action.view.index, action.record.to_json())
         operations = transactions.in_term(taking, self._account_id, term)
         sent = self._clock.now()
@@ -144,11 +183,10 @@ class ConsulAdapter:
             session=action.session,
             outcome=outcome,
             record=action.record,
-            fault_takeover=action.fault_takeover,
+            claim=action.claim,
             sent=sent,
             at=self._clock.now(),
             why=why,
-            confirmed=action.confirmed,
             term_taken=Refusal.EXISTS in refusals and Refusal.MOVED not in refusals,
         )
 
@@ -190,8 +228,41 @@ class ConsulAdapter:
             return ev.LockReadFailed(error.why)
         return ev.LockSeen(lock_view(reading.entry), sent, self._clock.now())
 
-    async def _blocking_read(self, index: int, wait: float, deadline: float) -> Reading:
-        return await self._ask(self._watch, "watch", lambda client: read_key(client, self._key, index, wait), deadline)
+    async def _blocking_read(
+        self, link: Link, operation: str, key: str, index: int, wait: float, deadline: float
+    ) -> Reading:
+        return await self._ask(link, operation, lambda client: read_key(client, key, index, wait), deadline)
+
+    # --- the operator ---
+
+    async def _record(self, action: AnswerRequest | WriteHistory) -> ev.Event:
+        if isinstance(action, AnswerRequest):
+            return await self._answer_request(action)
+        return await self._write_history(action)
+
+    async def _answer_request(self, action: AnswerRequest) -> ev.RequestAnswered:
+        operations = transactions.swap(self._request_key, action.index, action.request.to_json())
+        outcome, index, why = ev.Outcome.APPLIED, action.index, ""
+        try:
+            index = await self._ask(
+                self._answer, "answer", lambda client: transact(client, operations), self._law.request_deadline
+            )
+        except ConsulError as error:
+            outcome, why = ev.Outcome.REFUSED if error.not_applied else ev.Outcome.UNKNOWN, error.why
+        return ev.RequestAnswered(outcome, action.request, index, self._clock.now(), why)
+
+    async def _write_history(self, action: WriteHistory) -> ev.HistoryWritten:
+        fault = ""
+        try:
+            await self._ask(
+                self._history,
+                "history",
+                lambda client: history.write(client, self._account_id, action.record, action.before),
+                3 * self._law.request_deadline,
+            )
+        except ConsulError as error:
+            fault = error.why
+        return ev.HistoryWritten(action.record.term, action.live, fault)
 
     # --- the fleet ---
 
@@ -205,7 +276,7 @@ class ConsulAdapter:
             )
         except ConsulError as error:
             return ev.FleetFailed(error.why)
-        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now(), fleet.newest_term)
+        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now(), self._clock.wall(), fleet.newest_term)
 
     async def _publish(self, action: Publish) -> ev.MemberPublished | ev.MemberRefused:
         first = not self._published

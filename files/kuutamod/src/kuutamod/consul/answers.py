@@ -67,8 +67,8 @@ def read_names(client: Any, prefix: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names or ())
 
 
-def transact(client: Any, operations: Sequence[Operation]) -> None:
-    """Apply a transaction that writes one key last, and see in the answer that it did."""
+def transact(client: Any, operations: Sequence[Operation]) -> int:
+    """Apply a transaction that writes one key last, and see in the answer that it did; its ModifyIndex (0: deleted)."""
     last = operations[-1]["KV"]
     answer = client.txn.put(list(operations))
     try:
@@ -79,6 +79,7 @@ def transact(client: Any, operations: Sequence[Operation]) -> None:
         complete = False
     if not complete:
         raise ConsulError(Fault.UNUSABLE, f"the answer to a transaction on {last['Key']} does not show its result")
+    return int(results[-1]["KV"]["ModifyIndex"]) if last["Verb"] != "delete" else 0
 
 
 def _holder_after(operations: Sequence[Operation]) -> object:

@@ -6,20 +6,16 @@ For programs without an event loop; every function returns or raises within its 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from kuutamod.consul import sessions, transactions
 from kuutamod.consul.answers import read_key, transact
-from kuutamod.consul.endpoint import Link, TokenSource
-from kuutamod.consul.faults import ELSEWHERE, ConsulError, Fault, Refusal, classify
+from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
 from kuutamod.consul.members import read_fleet
+from kuutamod.consul.once import ask_once
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.core.protocol import FleetConfig, LockRecord, config_key, lock_key
-
-T = TypeVar("T")
 
 TRIES = 3
 """How often a key that changes between two requests is read anew."""
@@ -46,7 +42,7 @@ class Confirmation:
 
 def active_validator(settings: ConsulSettings, account_id: str, deadline: float) -> LeaderInfo:
     """Who holds the lock of the account. ``deadline`` in seconds; raises ConsulError with a text for people."""
-    return _run(settings, deadline, lambda client: _holder(client, lock_key(account_id)))
+    return ask_once(settings, deadline, lambda client: _holder(client, lock_key(account_id)))
 
 
 def _holder(client: Any, key: str) -> LeaderInfo:
@@ -77,7 +73,7 @@ def confirm(settings: ConsulSettings, account_id: str, deadline: float) -> Confi
     a transaction that is refused if lock or config has changed meanwhile. ``deadline`` in seconds; raises ConsulError with
     a text for people.
     """
-    return _run(settings, deadline, lambda client: _confirm(client, account_id))
+    return ask_once(settings, deadline, lambda client: _confirm(client, account_id))
 
 
 def _confirm(client: Any, account_id: str) -> Confirmation:
@@ -107,25 +103,3 @@ def _confirm(client: Any, account_id: str) -> Confirmation:
         f"keys {lock} and {settings} kept changing: a node is at work on them. See who holds the lock, then try again",
         (Refusal.MOVED,),
     )
-
-
-def _run(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]) -> T:
-    return asyncio.run(_ask_each(settings, deadline, call))
-
-
-async def _ask_each(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]) -> T:
-    """The first URL's answer; every URL gets an equal share of the deadline."""
-    share = deadline / len(settings.urls)
-    link = Link("ctl", settings, TokenSource(settings), read_deadline=share)
-    failures: list[ConsulError] = []
-    try:
-        for _ in settings.urls:
-            try:
-                return await link.ask(call, share)
-            except ConsulError as error:
-                failures.append(error)
-                if error.fault not in ELSEWHERE:
-                    break
-    finally:
-        link.close()
-    raise ConsulError(failures[-1].fault, "; ".join(error.why for error in failures), failures[-1].refusals)

@@ -89,6 +89,11 @@ def withdraw(key: str, session: str) -> list[Operation]:
     return [_check_session(key, session), _operation("delete", key)]
 
 
+def swap(key: str, index: int, value: str) -> list[Operation]:
+    """Write ``key`` if it is still as it was at ``index`` (0: missing)."""
+    return [_operation("cas", key, Index=index, Value=_encoded(value))]
+
+
 def confirm(lock_key: str, lock_index: int, config_key: str, config_index: int, value: str) -> list[Operation]:
     """Write the fleet's config if neither it (index 0: missing) nor the lock has changed."""
     write = _operation("cas", config_key, Index=config_index, Value=_encoded(value))

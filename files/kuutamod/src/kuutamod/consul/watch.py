@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endless blocking query on the lock's key: the fast sign that something has changed."""
+"""Endless blocking queries on one key, the lock's or the request's: the fast sign that something has changed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from kuutamod.clock import Clock
-from kuutamod.consul.answers import Reading, lock_view
+from kuutamod.consul.answers import Reading
 from kuutamod.consul.faults import ConsulError
-from kuutamod.core.events import LockSeen
 
 WAIT = 5.0
 """Seconds that Consul may hold the query. A watcher on a frozen server is deaf for that long."""
@@ -47,8 +46,8 @@ def next_index(asked: int, answered: int) -> int:
     return 0 if answered < asked else answered
 
 
-async def watch(ask: Ask, clock: Clock, post: Callable[[LockSeen], None], wanted: Callable[[], bool]) -> None:
-    """Post what the key has become whenever it has changed; ends only by cancellation.
+async def watch(ask: Ask, clock: Clock, post: Callable[[Reading, float], None], wanted: Callable[[], bool]) -> None:
+    """Post what the key has become, and when it was asked for, whenever it has changed; ends only by cancellation.
 
     A query that timed out unchanged posts nothing: the server checks that it leads when the query begins and when it
     wakes, not when it times out, so such an answer says nothing about now.
@@ -69,7 +68,7 @@ async def watch(ask: Ask, clock: Clock, post: Callable[[LockSeen], None], wanted
             continue
         pause = BACKOFF[0]
         if reading.index != index and wanted():
-            post(LockSeen(lock_view(reading.entry), sent, clock.now(), watched=True))
+            post(reading, sent)
         index = next_index(index, reading.index)
         if reading.entry is None:
             await asyncio.sleep(MISSING_PAUSE)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from kuutamod.core.claim import Claim
 from kuutamod.core.model import Giveup, LockView, Role, Slot
-from kuutamod.core.protocol import LockRecord, MemberRecord
+from kuutamod.core.protocol import LockRecord, Mark, MemberRecord, Outcome, Request, TermRecord
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ class PlaceKey:
     serial: int
     fence_at: float
     plan: ReleasePlan
+    slot = Slot.CHILD
+
+
+@dataclass(frozen=True)
+class UnloadKey:
+    """Take the key away from a running neard: the guard removes it from the home and sends SIGHUP. No proof of anything."""
+
+    serial: int
+    giveup: Giveup
     slot = Slot.CHILD
 
 
@@ -161,14 +171,13 @@ class TakeKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Take:
-    """Take the lock if it is still exactly as in ``view``. ``confirmed``: an operator said, of that, that nothing signs."""
+    """Take the lock if it is still exactly as in ``view``."""
 
     session: str
     view: LockView
     kind: TakeKind
     record: LockRecord
-    fault_takeover: bool = False
-    confirmed: bool = False
+    claim: Claim
     slot = Slot.LOCK
 
 
@@ -198,6 +207,54 @@ class RememberTerm:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A phase of the operator's request is reached, or its outcome is clear (for the rules alone, as GiveUp)."""
+
+    mark: Mark
+    outcome: Outcome | None = None
+    why: str = ""
+    slot = None
+
+
+@dataclass(frozen=True)
+class AnswerRequest:
+    """Write the request with this node's answer, if it is still as it was at ``index``."""
+
+    request: Request
+    index: int
+    slot = Slot.REQUEST
+
+
+@dataclass(frozen=True)
+class AskWindows:
+    """Ask neard in which heights the validator has nothing to produce."""
+
+    serial: int
+    slot = Slot.WINDOWS
+
+
+@dataclass(frozen=True)
+class WriteHistory:
+    """Record this node's term, and complete the record of the term before it where that has no end yet.
+
+    ``live``: the key was live by then.
+    """
+
+    record: TermRecord
+    before: TermRecord | None
+    live: bool
+    slot = Slot.HISTORY
+
+
+@dataclass(frozen=True)
+class AskHook:
+    """Run the operator's executables for ``pre-promote``; they may veto."""
+
+    term: int
+    slot = Slot.HOOK
+
+
+@dataclass(frozen=True)
 class Exit:
     """Everything is stopped and handed back: end the supervisor."""
 
@@ -208,6 +265,7 @@ Action = (
     InspectHome
     | StartChild
     | PlaceKey
+    | UnloadKey
     | ExtendGuard
     | StopChild
     | KillChild
@@ -224,6 +282,11 @@ Action = (
     | CreateKey
     | Release
     | RememberTerm
+    | Note
+    | AnswerRequest
+    | AskWindows
+    | WriteHistory
+    | AskHook
     | Exit
 )
 
@@ -235,3 +298,8 @@ class Decision:
     actions: tuple[Action, ...]
     why: str
     wake_at: float
+
+    @property
+    def again(self) -> bool:
+        """Did it change what the rules know by itself, so that they must be asked again at once?"""
+        return any(isinstance(action, GiveUp | Note) for action in self.actions)

@@ -12,7 +12,7 @@ from kuutamod.core.lease import fence_at, may_sign, unproved
 from kuutamod.core.lifecycle import run_child
 from kuutamod.core.model import Giveup, NodeState
 from kuutamod.core.plan import Plan
-from kuutamod.core.upkeep import keep_lease, keep_registered, keep_watching
+from kuutamod.core.upkeep import keep_answers, keep_lease, keep_registered, keep_watching
 
 
 def decide(state: NodeState, now: float) -> ac.Decision:
@@ -23,6 +23,7 @@ def decide(state: NodeState, now: float) -> ac.Decision:
     why = fenced or run_child(plan)
     keep_registered(plan)
     keep_watching(plan)
+    keep_answers(plan)
     return plan.finish(why)
 
 

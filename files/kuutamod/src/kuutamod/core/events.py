@@ -9,8 +9,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from kuutamod.core.claim import Claim
+from kuutamod.core.desk import Windows
 from kuutamod.core.model import Home, LockView, Status
-from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
+from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord, Request
 
 
 class Outcome(enum.Enum):
@@ -83,6 +85,15 @@ class KeyRefused:
     serial: int
     why: str
     at: float
+
+
+@dataclass(frozen=True)
+class KeyUnloaded:
+    """The guard removed the key and sent SIGHUP, or ``why`` not."""
+
+    serial: int
+    at: float
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,11 +174,15 @@ class SeenMember:
 
 @dataclass(frozen=True)
 class FleetSeen:
-    """Members and fleet-wide settings; ``config`` None: unreadable. ``newest_term``: the highest that has a record."""
+    """Members and fleet-wide settings; ``config`` None: unreadable. ``wall``: this host's Unix seconds at ``at``.
+
+    ``newest_term``: the highest that has a record.
+    """
 
     members: tuple[SeenMember, ...]
     config: FleetConfig | None
     at: float
+    wall: float
     newest_term: int = 0
 
 
@@ -212,11 +227,10 @@ class TakeAnswered:
     session: str
     outcome: Outcome
     record: LockRecord
-    fault_takeover: bool
+    claim: Claim
     sent: float
     at: float
     why: str = ""
-    confirmed: bool = False
     term_taken: bool = False
 
 
@@ -247,6 +261,52 @@ class TermRemembered:
 
 
 @dataclass(frozen=True)
+class RequestSeen:
+    """The operator's request as a consistent read showed it; None: there is none, or the key holds something unreadable."""
+
+    request: Request | None
+    index: int
+    at: float
+
+
+@dataclass(frozen=True)
+class RequestAnswered:
+    """APPLIED: it is now as ``request``, at ``index``. REFUSED: it has changed meanwhile; the new one is on its way."""
+
+    outcome: Outcome
+    request: Request
+    index: int
+    at: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class WindowsSeen:
+    """What neard says about the heights to come."""
+
+    windows: Windows
+    at: float
+
+
+@dataclass(frozen=True)
+class HistoryWritten:
+    """The record of this term is written, or ``fault`` says why not."""
+
+    term: int
+    live: bool
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class HookAnswered:
+    """The executables for ``pre-promote`` have ended; ``veto`` says which one refuses, and why."""
+
+    term: int
+    at: float
+    veto: str = ""
+
+
+@dataclass(frozen=True)
 class StopRequested:
     """The operator or systemd asks to end."""
 
@@ -262,6 +322,7 @@ Event = (
     | GuardAnswered
     | KeyPlaced
     | KeyRefused
+    | KeyUnloaded
     | StatusAnswered
     | StatusFailed
     | SessionCreated
@@ -279,5 +340,10 @@ Event = (
     | KeyCreated
     | ReleaseAnswered
     | TermRemembered
+    | RequestSeen
+    | RequestAnswered
+    | WindowsSeen
+    | HistoryWritten
+    | HookAnswered
     | StopRequested
 )

@@ -35,9 +35,10 @@ Source: the shape of a lease with steal; measured on Consul 1.8.7 (docs/safety.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kuutamod.core.change import replace
+from kuutamod.core.claim import Claim
 from kuutamod.core.heights import UNSEEN, Chain
 
 LEADER_LOSS = 4.0
@@ -116,11 +117,12 @@ class Lease:
     """This node's holding of the lock in one term, as far as it has proof.
 
     ``proof``: when the last successful heartbeat (or the take) was sent, boottime seconds. ``since``: when this node took
-    the lock. ``counter``: heartbeats sent. ``floor``: the last height the previous holder recorded. ``chain``: what was
-    seen of the chain since the take; ``settled``: it has moved past what the previous holder can have signed.
-    ``confirmed``: an operator's word, of the lock that it took, that nothing signs.
-    ``fault_takeover``: the previous holder gave the lock up by its own fault (hold-off counts these). ``lost``: Consul's
-    word that the lock is no longer ours; final. ``doubt``: why the newest heartbeat has no answer, empty after a proof.
+    the lock. ``counter``: heartbeats sent. ``claim``: on what grounds it was taken. ``floor``: the last height the previous
+    holder recorded. ``chain``: what was seen of the chain since the take; ``settled``: it has moved past what the previous
+    holder can have signed. ``last``: the head asked for after our neard was seen without the key, 0 before; ``idle_since``:
+    when it was seen so. ``blessed``: the operator's hooks let the key be
+    placed. ``lost``: Consul's word that the lock is no longer ours; final. ``doubt``: why the newest
+    heartbeat has no answer, empty after a proof.
     """
 
     session: str
@@ -131,8 +133,10 @@ class Lease:
     floor: int = 0
     chain: Chain = UNSEEN
     settled: bool = False
-    confirmed: bool = False
-    fault_takeover: bool = False
+    claim: Claim = field(default_factory=Claim)
+    blessed: bool = False
+    last: int = 0
+    idle_since: float | None = None
     lost: str | None = None
     doubt: str = ""
 

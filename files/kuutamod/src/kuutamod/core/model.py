@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kuutamod.core.change import replace
+from kuutamod.core.desk import Desk
 from kuutamod.core.lease import Lease, LeaseLaw
 from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
 
@@ -65,6 +66,14 @@ class Policy:
     hot_swap_timeout: float = 10.0
     hold_off: float = 600.0
     patience: float = 10.0
+    priority: int = 0
+    rank_step: float = 0.5
+    successor_patience: float = 5.0
+    settle_time: float = 5.0
+    min_peers: int = 1
+    max_lag: int = 20
+    max_head_age: float = 60.0
+    pre_promote: bool = False
     guard_patience: float = 3.0
     syncing_patience: float = 10.0
     status_interval: float = 0.5
@@ -91,7 +100,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Status:
-    """One answer of neard's ``/status``, with what proves whose answer it is."""
+    """One answer of neard's ``/status``, with what proves whose answer it is.
+
+    ``peers`` None: unknown. ``head_age``: seconds since the head block's time, by this host's wall clock; None: unknown.
+    ``protocol`` and ``latest_protocol``: the chain's version at the head, and the newest that this neard can follow.
+    """
 
     height: int
     syncing: bool
@@ -101,11 +114,19 @@ class Status:
     version: str
     lock_pid: int | None
     home_locked: bool = True
+    peers: int | None = None
+    head_age: float | None = None
+    protocol: int = 0
+    latest_protocol: int = 0
 
 
 @dataclass(frozen=True)
 class Child:
-    """The guarded neard of this node. ``keyed``: a key was, or may have been, placed for it; only its death ends that."""
+    """The guarded neard of this node. ``keyed``: a key was, or may have been, placed for it; only its death ends that.
+
+    ``lonely_since``: since when it has no peers. ``unload_asked``: when it was told to drop the key; ``unloaded``: when it
+    was first seen without.
+    """
 
     serial: int
     role: Role
@@ -122,11 +143,15 @@ class Child:
     head_changed: float = 0.0
     syncing_since: float | None = None
     synced: bool = False
+    synced_since: float = 0.0
     key_asked: float | None = None
     key_reload: float = 0.0
     key_fault: str = ""
     key_live: bool = False
     key_live_since: float = 0.0
+    lonely_since: float | None = None
+    unload_asked: float | None = None
+    unloaded: float | None = None
     stranger: str = ""
     stopping: str | None = None
     killed: str | None = None
@@ -202,27 +227,39 @@ class Session:
 
 @dataclass(frozen=True)
 class Giveup:
-    """Why the holder gives the lock up, and whether that is its own fault (then hold-off applies)."""
+    """Why the holder gives the lock up, and whether that is its own fault (then hold-off applies).
+
+    ``successor``: the node that it is meant for; ``request``: the operator's request that asks for it.
+    """
 
     reason: str
     fault: bool
+    successor: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True)
 class Ghost:
     """A lock that Consul may still book on a session of ours though nothing here holds the key: to be released.
 
-    ``height``: the highest that this node has seen with the key. ``leftover``: from an earlier life of
-    the supervisor; it is released only once the home is known to be clear and the lock was seen booked on this session.
+    ``height``: the highest that this node has seen with the key; ``final``: and nothing above the next was signed, as
+    neard was seen without the key before, since ``idle_since``. ``leftover``: from an earlier life of the supervisor; it is
+    released only once the home is known to be clear and the lock was seen booked on this session.
     """
 
     session: str
     term: int
-    reason: str
-    fault: bool
+    giveup: Giveup
     height: int = 0
+    final: bool = False
+    idle_since: float | None = None
     leftover: bool = False
     tried: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is given up."""
+        return self.giveup.reason
 
 
 class Home(enum.Enum):
@@ -246,6 +283,10 @@ class Slot(enum.IntEnum):
     LOCK = enum.auto()
     READ = enum.auto()
     MEMORY = enum.auto()
+    REQUEST = enum.auto()
+    WINDOWS = enum.auto()
+    HISTORY = enum.auto()
+    HOOK = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -259,7 +300,11 @@ class Faults:
 
 @dataclass(frozen=True)
 class NodeState:
-    """Everything a node knows at one moment."""
+    """Everything a node knows at one moment. ``wall``: Unix seconds when boottime was 0, as far as this host knows.
+
+    ``released_for``: the request for which this node last released the lock. ``history``: the term last recorded there, and
+    whether its key was live then.
+    """
 
     policy: Policy
     identity: Identity
@@ -276,6 +321,8 @@ class NodeState:
     peers: tuple[Peer, ...] = ()
     fleet: FleetConfig | None = None
     fleet_read: float | None = None
+    wall: float = 0.0
+    desk: Desk = field(default_factory=Desk)
     newest_term: int = 0
     term_seen: int = 0
     term_stored: int = 0
@@ -292,6 +339,9 @@ class NodeState:
     member_said: MemberRecord | None = None
     take_refused: float | None = None
     promotion_failed: bool = False
+    released_for: str = ""
+    history: tuple[int, bool] = (0, False)
+    history_fault: str = ""
     stop_requested: str | None = None
     stop_since: float = 0.0
     shut: bool = False
@@ -304,8 +354,8 @@ def first_state(policy: Policy, identity: Identity, now: float, term: int, sessi
 
     ``term`` and ``session`` are what this host has on its disk; the lock may still be booked on that session.
     """
-    why = "left over from an earlier life of this supervisor"
-    ghost = Ghost(session, term, why, fault=False, leftover=True) if session else None
+    why = Giveup("left over from an earlier life of this supervisor", fault=False)
+    ghost = Ghost(session, term, why, leftover=True) if session else None
     return NodeState(policy, identity, now, term_seen=term, term_stored=term, ghost=ghost)
 
 

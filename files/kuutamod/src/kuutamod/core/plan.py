@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from kuutamod.core import actions as ac
 from kuutamod.core.change import replace
+from kuutamod.core.desk import noted
 from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried, spend
+from kuutamod.core.protocol import Mark, Outcome, Step
 from kuutamod.core.readiness import Reason, ineligible
 from kuutamod.core.recovery import let_go
 
@@ -56,6 +58,11 @@ class Plan:
         self.wake_at = min(self.wake_at, at)
         return False
 
+    def note(self, step: Step, outcome: Outcome | None = None, why: str = "") -> None:
+        """Tell a phase of the operator's request, unless it is told already; ``why`` explains the outcome."""
+        if outcome is not None or not self.state.desk.knows(step):
+            self.do(ac.Note(Mark(step, self.state.wall + self.now), outcome, why if outcome is not None else ""))
+
     def finish(self, why: str) -> ac.Decision:
         """The decision."""
         return ac.Decision(tuple(self.actions), why, self.wake_at)
@@ -78,14 +85,16 @@ def begin(state: NodeState, action: ac.Action, now: float) -> NodeState:
             return spend(replace(state, ghost=replace(state.ghost, tried=now)), action.session)
         case ac.GiveUp():
             return let_go(state, action.giveup)
-        case ac.PlaceKey() | ac.ExtendGuard() | ac.StopChild() | ac.KillChild():
+        case ac.Note():
+            return replace(state, desk=noted(state.desk, action.mark, action.outcome, action.why))
+        case ac.PlaceKey() | ac.UnloadKey() | ac.ExtendGuard() | ac.StopChild() | ac.KillChild():
             return _begin_with_child(state, action, now)
         case _:
             return state
 
 
 def _begin_with_child(
-    state: NodeState, action: ac.PlaceKey | ac.ExtendGuard | ac.StopChild | ac.KillChild, now: float
+    state: NodeState, action: ac.PlaceKey | ac.UnloadKey | ac.ExtendGuard | ac.StopChild | ac.KillChild, now: float
 ) -> NodeState:
     child = state.child
     if child is None:
@@ -94,6 +103,8 @@ def _begin_with_child(
         case ac.PlaceKey():
             asked = child.key_asked if child.key_asked is not None else now
             child = replace(child, keyed=True, key_asked=asked, key_reload=now, guard_fence=action.fence_at)
+        case ac.UnloadKey():
+            child = replace(child, unload_asked=now)
         case ac.ExtendGuard():
             silent = child.guard_silent_since if child.guard_silent_since is not None else now
             fence = action.fence_at if action.fence_at is not None else child.guard_fence
@@ -104,5 +115,5 @@ def _begin_with_child(
                 state = replace(state, promotion_failed=True)
         case ac.KillChild():
             child = replace(child, killed=action.why, killed_at=now)
-    giveup = action.giveup if isinstance(action, ac.StopChild | ac.KillChild) else None
+    giveup = action.giveup if isinstance(action, ac.StopChild | ac.KillChild | ac.UnloadKey) else None
     return replace(state, child=child, giveup=state.giveup or giveup)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kuutamod.core.heights import MOVES
 from kuutamod.core.lease import Lease
 from kuutamod.core.model import Child, NodeState
+from kuutamod.core.protocol import MemberRecord, Pause
 from kuutamod.core.takeover import counted, trusts_markers
 
 ANSWER_AGE = 2.0
@@ -34,7 +35,9 @@ def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
     if state.session is None or not state.session.ready:
         found.append(Reason("unregistered", state.member_fault or state.session_fault or "not registered yet"))
     found.extend(_neard_reasons(state.child, state, now))
+    found.extend(_chain_reasons(state, now))
     found.extend(_fleet_reasons(state))
+    found.extend(_operator_reasons(state, now))
     watch = counted(state) if state.lease is None else None
     if watch is not None and now < trusts_markers(watch, state.policy.law):
         found.append(Reason(NEW_WATCH, "it has not watched the lock for the guard time yet", soft=True))
@@ -50,14 +53,65 @@ def _neard_reasons(child: Child | None, state: NodeState, now: float) -> list[Re
         return [Reason("no-neard", f"neard is being stopped: {child.killed or child.stopping}")]
     found: list[Reason] = []
     if now - child.answered > ANSWER_AGE:
-        found.append(Reason("silent", "neard has stopped answering"))
+        found.append(Reason("no-answer", "neard has stopped answering"))
     if not child.identified:
         found.append(Reason("stranger", child.stranger))
     if not child.synced:
         found.append(Reason("syncing", "neard is syncing"))
+    elif now - child.synced_since < state.policy.settle_time:
+        found.append(Reason("settling", f"neard has been synced for less than {state.policy.settle_time:g} s", soft=True))
     if now - child.head_changed > state.policy.freeze_timeout:
         found.append(Reason("frozen", "neard's head does not move", soft=True))
     return found
+
+
+def _chain_reasons(state: NodeState, now: float) -> list[Reason]:
+    """Is neard of use as a validator? Where all nodes are in the same trouble, one of them validates all the same."""
+    status, policy = state.child.status if state.child is not None else None, state.policy
+    if status is None:
+        return []
+    found: list[Reason] = []
+    if status.peers is not None and status.peers < policy.min_peers:
+        found.append(Reason("few-peers", f"neard has {status.peers} peers, fewer than {policy.min_peers}", soft=True))
+    if status.head_age is not None and status.head_age > policy.max_head_age:
+        age = f"neard's head block is {status.head_age:.0f} s old, more than {policy.max_head_age:g} s"
+        found.append(Reason("old-head", age, soft=True))
+    others = _fresh(state, now)
+    best = max((record.height for record in others), default=0)
+    if best - status.height > policy.max_lag:
+        lag = f"neard's head is {best - status.height} blocks behind the fleet's best, more than {policy.max_lag}"
+        found.append(Reason("lag", lag, soft=True))
+    protocol = max((record.protocol for record in others), default=0)
+    if 0 < status.latest_protocol < protocol:
+        can = f"the chain is at protocol version {protocol}, this neard follows up to {status.latest_protocol}: update it"
+        found.append(Reason("old-protocol", can))
+    return found
+
+
+def _fresh(state: NodeState, now: float) -> list[MemberRecord]:
+    oldest = now - 3 * state.policy.member_interval
+    return [peer.record for peer in state.peers if peer.live and peer.seen >= oldest]
+
+
+def _operator_reasons(state: NodeState, now: float) -> list[Reason]:
+    """What an operator has switched off. A pause ends by itself, and keeps no node from what it is asked for by name."""
+    found: list[Reason] = []
+    me = state.identity.node_id
+    if state.fleet is not None and me in state.fleet.no_takeover:
+        found.append(Reason("drained", f"this node is drained; `kuutamoctl undrain {me}` ends that"))
+    pause = paused(state, now)
+    record = state.watch.view.record if state.lease is None and state.watch is not None else None
+    if pause is not None and not (record is not None and me in (record.node_id, record.successor)):
+        left = pause.until - state.wall - now
+        found.append(Reason("paused", f"takeovers are paused for {left:.0f} s more: {pause.reason or 'no reason given'}"))
+    return found
+
+
+def paused(state: NodeState, now: float) -> Pause | None:
+    """The pause that holds for this node, the one that ends last. Moments are compared by the wall clock, so it ends."""
+    pauses = state.fleet.pauses if state.fleet is not None else ()
+    mine = [pause for pause in pauses if pause.node in ("", state.identity.node_id) and pause.until > state.wall + now]
+    return max(mine, key=lambda pause: pause.until, default=None)
 
 
 def _fleet_reasons(state: NodeState) -> list[Reason]:
@@ -94,7 +148,12 @@ def confirmed(state: NodeState) -> bool:
 
 def lease_confirmed(state: NodeState, lease: Lease) -> bool:
     """Has an operator said that the chain need not move on before this holder signs?"""
-    return lease.confirmed or (state.fleet is not None and state.fleet.confirmed_term == lease.term)
+    return lease.claim.confirmed or (state.fleet is not None and state.fleet.confirmed_term == lease.term)
+
+
+def unblessed(state: NodeState) -> bool:
+    """Have the operator's hooks still to be asked before this holder's neard gets the key?"""
+    return state.policy.pre_promote and state.lease is not None and not state.lease.blessed
 
 
 def behind(state: NodeState, floor: int) -> bool:
@@ -125,7 +184,7 @@ def not_activated(state: NodeState, now: float) -> Reason | None:
     if not child.identified:
         return Reason("stranger", child.stranger)
     if now - child.answered > ANSWER_AGE:
-        return Reason("silent", "neard has stopped answering")
+        return Reason("no-answer", "neard has stopped answering")
     if not fresh_proof(state, now):
         return Reason("proof", "a fresh proof of holding the lock is needed")
     return None

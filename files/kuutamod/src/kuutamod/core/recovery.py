@@ -17,7 +17,7 @@ def within_hold_off(state: NodeState, lease: Lease, at: float) -> bool:
     Then one more handover would be ping-pong: a poison block or a bad release fails everywhere.
     """
     own = state.faults.since is not None and at - state.faults.since < state.policy.hold_off
-    before = lease.fault_takeover and at - lease.since < state.policy.hold_off
+    before = lease.claim.fault and at - lease.since < state.policy.hold_off
     return own or before
 
 
@@ -44,8 +44,11 @@ def let_go(state: NodeState, giveup: Giveup) -> NodeState:
     lease = state.lease
     if lease is None:
         return replace(state, giveup=None, promotion_failed=False)
-    height = max(lease.floor, state.height_seen)
-    ghost = None if lease.lost else Ghost(lease.session, lease.term, giveup.reason, giveup.fault, height)
+    height = max(lease.floor, lease.last or state.height_seen)
+    ghost = None
+    if not lease.lost:
+        final = lease.last > 0
+        ghost = Ghost(lease.session, lease.term, giveup, height, final, idle_since=lease.idle_since if final else None)
     # The guard may be handing the lock back too, and nobody knows when its last try arrives.
     state = spend(state, lease.session)
     return replace(state, lease=None, ghost=ghost or state.ghost, giveup=None, promotion_failed=False)

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from kuutamod.core import actions as ac
 from kuutamod.core import records
+from kuutamod.core.desk import unsaid
+from kuutamod.core.handover import progress
 from kuutamod.core.lease import may_sign
-from kuutamod.core.model import Home, Slot, last_tried
+from kuutamod.core.model import Home, NodeState, Slot, last_tried
 from kuutamod.core.plan import Plan
 from kuutamod.core.readiness import fresh_proof
 
 RETRY = 1.0
 """Seconds between two tries of anything towards Consul that failed."""
+ASKED_INTERVAL = 0.5
+"""Seconds between two reads of the fleet while an operator's request is pending: the candidate's word is waited for."""
+ANSWER_RETRY = 0.1
+"""Seconds between two answers to a request: one that is refused waits for the request as it is by now."""
 FIRST_READ = 0.2
 """Seconds between two tries to read the fleet, as long as nothing may be done without it."""
 
@@ -81,6 +87,23 @@ def _publish(plan: Plan, session: str) -> None:
         plan.do(ac.Publish(session, records.member(state, plan.reasons)))
 
 
+def keep_answers(plan: Plan) -> None:
+    """What this node has to say to the operator's request, and the history of the term."""
+    state = plan.state
+    found = progress(state)
+    if found is not None:
+        plan.note(found.step, found.outcome, found.why)
+    said = unsaid(state.desk)
+    if said is not None and plan.due(Slot.REQUEST, ANSWER_RETRY):
+        plan.do(ac.AnswerRequest(said, state.desk.index))
+    lease, child = state.lease, state.child
+    if lease is None:
+        return
+    stage = (lease.term, child is not None and child.key_live)
+    if stage > state.history and plan.due(Slot.HISTORY, RETRY if state.history_fault else 0.0):
+        plan.do(ac.WriteHistory(records.term_record(state, lease), records.term_before(state, lease), live=stage[1]))
+
+
 def keep_watching(plan: Plan) -> None:
     """Reads: the lock when the blocking query is silent, the fleet now and then, the highest term onto the disk."""
     state = plan.state
@@ -91,10 +114,16 @@ def keep_watching(plan: Plan) -> None:
         plan.do(ac.ReadLock())
     if state.session is None or state.stop_requested is not None:
         return
-    if plan.due(Slot.FLEET, state.policy.member_interval if state.fleet_read is not None else FIRST_READ):
+    if plan.due(Slot.FLEET, _fleet_interval(state)):
         plan.do(ac.ReadFleet())
     if state.lease is None and _lock_due(plan):
         plan.do(ac.ReadLock())
+
+
+def _fleet_interval(state: NodeState) -> float:
+    if state.fleet_read is None:
+        return FIRST_READ
+    return ASKED_INTERVAL if state.desk.pending is not None else state.policy.member_interval
 
 
 def _lock_due(plan: Plan) -> bool:

@@ -107,6 +107,8 @@ class Guard:
             wire.send(self._end, wire.ACK)
         elif kind == wire.PLACE:
             self._place(neard, message)
+        elif kind == wire.UNLOAD:
+            self._unload(neard)
         elif kind == wire.STOP:
             self._cause, self._why = Cause.ORDERED, message["why"]
             neard.signal(signal.SIGTERM)
@@ -129,6 +131,19 @@ class Guard:
             wire.send(self._end, wire.REFUSED, why=f"the key was not placed: {error}")
         else:
             wire.send(self._end, wire.PLACED)
+
+    def _unload(self, neard: Neard) -> None:
+        assert self._key is not None
+        self._view = replace(self._view, unloaded=True)
+        try:
+            if not neard.handles_hup():
+                raise BlockingIOError("neard has not installed its SIGHUP handler yet")
+            self._key[0].unlink(missing_ok=True)
+            neard.signal(signal.SIGHUP)
+        except OSError as error:
+            wire.send(self._end, wire.REFUSED, why=f"the key was not taken from neard: {error}")
+        else:
+            wire.send(self._end, wire.UNLOADED)
 
     def _bury(self, neard: Neard) -> None:
         """neard has ended: collect the proof, take the key out of its home, hand the lock back if nobody else will."""

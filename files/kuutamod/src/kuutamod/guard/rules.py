@@ -21,12 +21,16 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True)
 class GuardView:
-    """What a guard knows. ``fence_at`` None: neard has no key. Times are boottime seconds."""
+    """What a guard knows. ``fence_at`` None: neard has no key. Times are boottime seconds.
+
+    ``unloaded``: the key was taken from neard, for good; the fence stays armed until neard is dead.
+    """
 
     fence_at: float | None = None
     orphaned: bool = False
     kill_ordered: bool = False
     stop_by: float | None = None
+    unloaded: bool = False
     killed: bool = False
 
 
@@ -43,7 +47,8 @@ def must_kill(view: GuardView, now: float) -> Cause | None:
 
 def may_place(view: GuardView, now: float, fence_at: float) -> bool:
     """May a key be placed for a neard that would be killed at ``fence_at``?"""
-    return not view.orphaned and not view.kill_ordered and view.stop_by is None and now < fence_at
+    wanted = not view.orphaned and not view.kill_ordered and not view.unloaded and view.stop_by is None
+    return wanted and now < fence_at
 
 
 def sleep_for(view: GuardView, now: float) -> float:

@@ -86,6 +86,18 @@ class HomeLock:
             return False
 
 
+def read_owner(home: Path) -> Owner | None:
+    """Who took the home last, whether or not he lives; None: nobody yet, or nobody that can be read."""
+    try:
+        fd = os.open(home / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _read_owner(fd)
+    finally:
+        os.close(fd)
+
+
 def _read_owner(fd: int) -> Owner | None:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Owner(**json.loads(os.pread(fd, 4096, 0)))

@@ -31,7 +31,7 @@ from kuutamod.neard.home import HomeLock
 START_DEADLINE = 15.0
 """Seconds for home, guard and exec together."""
 PLACE_DEADLINE = 2.0
-"""Seconds for the guard to place the key."""
+"""Seconds for the guard to place the key, or to take it away."""
 REAP_DEADLINE = 0.5
 """Seconds a guard has to report a neard that has ended; then the guard is ended too and the proof is had without it."""
 PROOF_PAUSE = 0.02
@@ -140,21 +140,33 @@ class NeardProcess:
 
     async def place(self, action: ac.PlaceKey) -> ev.Event:
         """PlaceKey."""
-        run = self._runs.get(action.serial)
-        if run is None or run.proved:
-            return ev.KeyRefused(action.serial, "neard has ended", self._clock.now())
         try:
             await self._lane.run(self._check_key, HOME_DEADLINE)
-            run.placed = asyncio.get_running_loop().create_future()
-            wire.send(run.end, wire.PLACE, fence_at=action.fence_at, plan=self._plan(action.plan))
+        except (OSError, Overrun, keys.KeyFault) as error:
+            return ev.KeyRefused(action.serial, str(error), self._clock.now())
+        why = await self._tell_guard(action.serial, wire.PLACE, fence_at=action.fence_at, plan=self._plan(action.plan))
+        if why:
+            return ev.KeyRefused(action.serial, why, self._clock.now())
+        return ev.KeyPlaced(action.serial, self._clock.now())
+
+    async def unload(self, action: ac.UnloadKey) -> ev.Event:
+        """UnloadKey."""
+        why = await self._tell_guard(action.serial, wire.UNLOAD)
+        return ev.KeyUnloaded(action.serial, self._clock.now(), why)
+
+    async def _tell_guard(self, serial: int, kind: str, **fields: Any) -> str:
+        """Let the guard place or take away the key; why it did not, empty when it did."""
+        run = self._runs.get(serial)
+        if run is None or run.proved:
+            return "neard has ended"
+        run.placed = asyncio.get_running_loop().create_future()
+        wire.send(run.end, kind, **fields)
+        try:
             async with asyncio.timeout(PLACE_DEADLINE):
                 message = await run.placed
-        except (OSError, Overrun, keys.KeyFault) as error:  # TimeoutError is an OSError
-            why = str(error) or f"the guard did not answer within {PLACE_DEADLINE:g} s"
-            return ev.KeyRefused(action.serial, why, self._clock.now())
-        if message["kind"] == wire.REFUSED:
-            return ev.KeyRefused(action.serial, str(message["why"]), self._clock.now())
-        return ev.KeyPlaced(action.serial, self._clock.now())
+        except TimeoutError:
+            return f"the guard did not answer within {PLACE_DEADLINE:g} s"
+        return str(message["why"]) if message["kind"] == wire.REFUSED else ""
 
     # --- commands ---
 
@@ -260,7 +272,7 @@ class NeardProcess:
         elif kind == wire.FAILED:
             run.proved = True
             _resolve(run.started, message)
-        elif kind in (wire.PLACED, wire.REFUSED) and run.placed is not None:
+        elif kind in (wire.PLACED, wire.UNLOADED, wire.REFUSED) and run.placed is not None:
             _resolve(run.placed, message)
         elif kind == wire.EXITED:
             handing_back = message["cause"] in (Cause.FENCE.name, Cause.ORPHANED.name)

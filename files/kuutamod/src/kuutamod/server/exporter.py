@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/metrics``, ``/health`` and ``/neard-pid`` over HTTP, as the Rust kuutamod serves them.
+"""The node over HTTP: ``/metrics``, ``/health`` and ``/neard-pid`` as the Rust kuutamod serves them, and this one's pages.
 
 Everything runs in daemon threads beside the supervisor's loop, which never waits for a client. An address that can't be had
 is tried again every few seconds: the exporter is never a reason to stop a validator. The number of clients is bounded; the
@@ -20,7 +20,9 @@ from socketserver import BaseRequestHandler, BaseServer
 from kuutamod.clock import Clock
 from kuutamod.core.model import NodeState
 from kuutamod.log import Log
-from kuutamod.server.metrics import CONTENT_TYPE, Metrics
+from kuutamod.server.metrics import Metrics
+from kuutamod.server.pages import PLAIN, Pages, Reply
+from kuutamod.server.view import View
 
 RETRY_INTERVAL = 3.0
 """Seconds between two tries to listen."""
@@ -33,7 +35,6 @@ CLIENT_TIMEOUT = 5.0
 
 _EVICTION_WAIT = 0.5
 _BACKLOG = 64
-_PLAIN = "text/plain; charset=utf-8"
 _NO_SERVER = BaseServer(("", 0), BaseRequestHandler)  # the handler's base class wants one and doesn't use it
 
 
@@ -50,13 +51,19 @@ class Exporter:
         retry_interval: float = RETRY_INTERVAL,
         client_timeout: float = CLIENT_TIMEOUT,
         clients: int = CLIENTS,
+        said: Callable[[], str] = lambda: "",
     ) -> None:
-        """``address``: host (name, IPv4 or IPv6 without brackets) and port. ``snapshot`` is called from other threads."""
+        """``address``: host (name, IPv4 or IPv6 without brackets) and port.
+
+        ``snapshot`` and ``said`` (the newest decision's sentence) are called from other threads.
+        """
         self._address = address
         self._snapshot = snapshot
+        self._said = said
         self._clock = clock
         self._log = log
         self._metrics = Metrics(lambda: log.dropped)
+        self._pages = Pages(self._metrics)
         self._retry_interval = retry_interval
         self._client_timeout = client_timeout
         self._limit = clients
@@ -80,19 +87,19 @@ class Exporter:
 
     def observe_call(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call to Consul and how long it took. Both names must come from small fixed sets."""
-        self._metrics.observe_consul(operation, outcome, seconds)
+        self._metrics.observed.call(operation, outcome, seconds)
 
-    def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
-        """Status, content type and body for one path."""
-        state = self._snapshot()
-        if path == "/metrics":
-            return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(state, self._clock.now())
-        if path == "/health":
-            return HTTPStatus.OK, _PLAIN, b"OK"
-        if path == "/neard-pid":
-            pid = state.child.pid if state.child is not None else None
-            return HTTPStatus.OK, _PLAIN, b"" if pid is None else str(pid).encode()
-        return HTTPStatus.NOT_FOUND, _PLAIN, b"not found: try /metrics, /health or /neard-pid\n"
+    def observe_state(self, state: NodeState) -> None:
+        """The node's state after an event, or after a decision; call it on the loop. Never raises."""
+        try:
+            self._metrics.observed.state(state, self._clock.now())
+        except Exception as error:  # counting is no reason to stop a validator
+            self._log.error("a change of the node's state can't be counted", why=f"{type(error).__name__}: {error}")
+
+    def answer(self, target: str, accept: str = "") -> Reply:
+        """The reply to one path with its query; ``accept``: the request's header of that name."""
+        state = self._snapshot()  # before the clock is read: nothing in it is of the future
+        return self._pages.answer(target, accept, View(state, self._clock.now(), self._clock.wall(), self._said()))
 
     def failed(self, error: Exception) -> None:
         """Log that a request could not be answered."""
@@ -143,7 +150,7 @@ class Exporter:
             if len(self._clients) >= self._limit:
                 _hang_up(next(iter(self._clients)))
                 self._changed.wait_for(lambda: len(self._clients) < self._limit, _EVICTION_WAIT)
-            if len(self._clients) >= self._limit:
+            if self._stopped.is_set() or len(self._clients) >= self._limit:
                 client.close()
                 return
             self._clients[client] = None
@@ -189,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse a method that has no ``do_...`` here: nothing can be changed. Other errors as in the base class."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
-            self._reply(HTTPStatus.METHOD_NOT_ALLOWED, _PLAIN, b"only GET and HEAD\n", with_body=True)
+            self._reply(Reply(HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"only GET and HEAD\n"), with_body=True)
         else:
             super().send_error(code, message, explain)
 
@@ -198,21 +205,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         try:
-            status, kind, body = self._exporter.answer(self.path.partition("?")[0])
+            reply = self._exporter.answer(self.path, ", ".join(self.headers.get_all("Accept", [])))
         except Exception as error:  # a fault in one page must be seen, and must not end more than this request
             self._exporter.failed(error)
-            status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _PLAIN, b"internal error, see the log\n"
-        self._reply(status, kind, body, with_body=with_body)
+            reply = Reply(HTTPStatus.INTERNAL_SERVER_ERROR, PLAIN, b"internal error, see the log\n")
+        self._reply(reply, with_body=with_body)
 
-    def _reply(self, status: HTTPStatus, kind: str, body: bytes, *, with_body: bool) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+    def _reply(self, reply: Reply, *, with_body: bool) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.kind)
+        self.send_header("Content-Length", str(len(reply.body)))
+        if reply.status is HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, HEAD")
         self.end_headers()
         if with_body:
-            self.wfile.write(body)
+            self.wfile.write(reply.body)
 
 
 def _listen(host: str, port: int) -> socket.socket:

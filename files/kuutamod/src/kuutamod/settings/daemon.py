@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ from kuutamod.neard.keys import NodeKeys
 from kuutamod.settings.consul import read_consul
 from kuutamod.settings.faults import ConfigFaults, Fault, Subject
 from kuutamod.settings.fields import GROUPS, LEASE, SETTINGS
+from kuutamod.settings.hooks import read_hook_dir
 from kuutamod.settings.neard import (
     check_addresses,
     read_binary,
@@ -43,7 +45,9 @@ from kuutamod.settings.sources import (
 
 _LAW_FIELDS = {setting.name.replace("-", "_"): setting for setting in LEASE.settings}
 _LAW_NAMES = re.compile(rf"\b({'|'.join(_LAW_FIELDS)})\b")
-_ANY_ZERO = frozenset({"scheduling-slack", "hold-off", "patience", "neard-stop-grace"})
+_ANY_ZERO = frozenset(
+    {"scheduling-slack", "hold-off", "patience", "neard-stop-grace", "settle-time", "rank-step", "successor-patience"}
+)
 _NO_RPC = Address("127.0.0.1", 3030)
 
 
@@ -75,6 +79,8 @@ class Settings:
     cgroup: str
     log_format: Format
     log_level: Level
+    hook_dir: Path | None
+    hook_deadline: float
     hand_back: bool
     warnings: tuple[str, ...]
 
@@ -85,8 +91,18 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
     :raises ConfigFaults: with all faults at once. :raises SystemExit: after ``--help`` or ``--version``.
     """
     given, faults = _parse(argv)
+    settings, read = examine(given, env, os.geteuid())
+    if faults or read.faults:
+        raise ConfigFaults((*faults, *read.faults))
+    return settings
+
+
+def examine(given: Mapping[str, object], env: Mapping[str, str], uid: int) -> tuple[Settings, Reader]:
+    """The settings and what is wrong with them, which is in the Reader; what is wrong has something harmless in its place.
+
+    ``given``: options, named as argparse names them. ``uid``: the user as whom kuutamod runs.
+    """
     read = Reader(resolve(SETTINGS, given, env))
-    read.faults.extend(faults)
     read.warnings.extend(strange_variables(env))
     _check_clock(read.faults)
     node_id, account_id = read.name("node-id"), read.name("account-id")
@@ -116,12 +132,12 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         cgroup=read.choice("cgroup"),
         log_format=Format(read.choice("log-format")),
         log_level=Level[read.choice("log-level").upper()],
+        hook_dir=read_hook_dir(read, uid),
+        hook_deadline=read.seconds("hook-deadline"),
         hand_back=bool(given.get("hand_back")),
         warnings=tuple(read.warnings),
     )
-    if read.faults:
-        raise ConfigFaults(tuple(read.faults))
-    return settings
+    return settings, read
 
 
 def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[Fault]]:
@@ -179,6 +195,14 @@ def _policy(read: Reader, config: NeardConfig | None, account: str) -> Policy:
         hot_swap_timeout=seconds("hot-swap-timeout"),
         hold_off=seconds("hold-off"),
         patience=seconds("patience"),
+        priority=read.count("priority", least=0),
+        min_peers=read.count("min-peers", least=0),
+        max_lag=read.count("max-lag"),
+        max_head_age=seconds("max-head-age"),
+        settle_time=seconds("settle-time"),
+        rank_step=seconds("rank-step"),
+        successor_patience=seconds("successor-patience"),
+        pre_promote=read.text("hook-dir") is not None,
     )
 
 

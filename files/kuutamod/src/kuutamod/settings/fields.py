@@ -82,7 +82,7 @@ IDENTITY = Group(
     (
         Setting("node-id", "name", "this node's name, different on every node of the fleet", "node"),
         ACCOUNT_ID,
-        Setting("exporter-address", "IP:PORT", "where /metrics, /health and /neard-pid are served", "127.0.0.1:2233"),
+        Setting("exporter-address", "IP:PORT", "where metrics, health, status and role are served", "127.0.0.1:2233"),
     ),
 )
 
@@ -153,6 +153,28 @@ PROMOTION = Group(
     ),
 )
 
+
+def _count(name: str, unit: str, default: int, meaning: str) -> Setting:
+    return Setting(name, unit, meaning, str(default))
+
+
+ELIGIBILITY = Group(
+    "Eligibility and ranking",
+    (
+        _count("priority", "number", _POLICY.priority, "of this node; the eligible standby with the highest goes first"),
+        _count("min-peers", "peers", _POLICY.min_peers, "that neard must have; else the others go first"),
+        _count("max-lag", "blocks", _POLICY.max_lag, "neard may be behind the fleet's best; else the others go first"),
+        _seconds("max-head-age", _POLICY.max_head_age, "that neard's newest block may be old; else the others go first"),
+        _seconds("settle-time", _POLICY.settle_time, "for which neard must have been synced; else the others go first"),
+        _seconds("rank-step", _POLICY.rank_step, "that a standby leaves an open lock to each better one, four at most"),
+        _seconds(
+            "successor-patience",
+            _POLICY.successor_patience,
+            "for which a lock that is handed over by name is left to the successor",
+        ),
+    ),
+)
+
 LEASE = Group(
     "Lease (the law that ties these together is in docs/safety.md)",
     (
@@ -179,8 +201,15 @@ OPERATION = Group(
             "auto",
             choices=("auto", "on", "off"),
         ),
+        Setting(
+            "hook-dir",
+            "absolute path",
+            "directory of executables that are told of promotions, fences and so on; only root and kuutamod's user may "
+            "write there",
+        ),
+        _seconds("hook-deadline", 10, "for all hooks of one event together; a pre-promote that takes longer is a veto"),
     ),
 )
 
-GROUPS = (IDENTITY, CONSUL, NEARD, PROMOTION, LEASE, OPERATION)
+GROUPS = (IDENTITY, CONSUL, NEARD, PROMOTION, ELIGIBILITY, LEASE, OPERATION)
 SETTINGS = tuple(setting for group in GROUPS for setting in group.settings)

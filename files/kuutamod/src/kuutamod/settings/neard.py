@@ -33,8 +33,8 @@ def read_binary(read: Reader, env: Mapping[str, str]) -> Path:
             read.reject("neard-bin", "there is no such program on PATH", "install neard, or name its path")
         return Path(os.path.abspath(found)) if found else _NOWHERE  # noqa: PTH100  links are kept
     path = read.path("neard-bin")
-    if path is None:
-        return _NOWHERE
+    if path is None or not _reachable(read, "neard-bin", path):
+        return path or _NOWHERE
     if not path.exists():
         read.reject("neard-bin", "there is no such file", "install neard, or name its path")
     elif not path.is_file() or not os.access(path, os.X_OK, effective_ids=True):
@@ -58,8 +58,8 @@ def read_boot_nodes(read: Reader) -> str | None:
 def read_home(read: Reader) -> Path:
     """neard's home as an absolute path: a directory that this process may change."""
     home = read.path("neard-home")
-    if home is None:
-        return _NOWHERE
+    if home is None or not _reachable(read, "neard-home", home):
+        return home or _NOWHERE
     if not home.exists():
         read.reject("neard-home", f"there is no directory {home}", "make it with `neard init`, or name another")
     elif not home.is_dir():
@@ -68,6 +68,16 @@ def read_home(read: Reader) -> Path:
         problem = f"{home} is not writable: keys, config.json and kuutamod's own files are put there"
         read.reject("neard-home", problem, "let kuutamod's user own it")
     return home
+
+
+def _reachable(read: Reader, name: str, path: Path) -> bool:
+    """May this process look whether there is anything at ``path``?"""
+    try:
+        path.exists()
+    except OSError as error:
+        read.reject(name, f"{path} can't be reached: {error.strerror}", "let kuutamod's user search the directories above")
+        return False
+    return True
 
 
 def read_neard_config(read: Reader, home: Path) -> NeardConfig | None:

@@ -14,7 +14,8 @@ anything is started: all faults are listed at once, and the exit code is 2. Time
 or `0.5`. `localhost` stands for 127.0.0.1, relative paths start at the working directory, and links are followed when a
 file is used, not when kuutamod starts. An empty environment variable counts as not set where there is no default.
 
-kuutamoctl takes `--consul-url`, `--account-id` and the other settings of Consul from the same flags and variables.
+kuutamoctl takes `--consul-url`, `--account-id` and the other settings of Consul from the same flags and variables;
+`kuutamoctl check` takes all of them.
 
 In neard's `config.json` kuutamod owns `network.addr` and nothing else; it reads `rpc.addr`, `store.path` and the
 `tracked_*` fields. Comments in it are allowed and kept.

@@ -86,12 +86,12 @@ class Reader:
             self.reject(name, least, f"write seconds, such as {self.values[name].setting.default}")
         return float(text)
 
-    def count(self, name: str) -> int:
-        """A whole number from 1 on."""
+    def count(self, name: str, least: int = 1) -> int:
+        """A whole number from ``least`` (0 or 1) on."""
         text = self.text(name)
-        if text is not None and not (_COUNT.fullmatch(text) and int(text)):
+        if text is not None and not (_COUNT.fullmatch(text) and int(text) >= least):
             default = self.values[name].setting.default
-            self.reject(name, "it is not a whole number from 1 on", f"write a number such as {default}")
+            self.reject(name, f"it is not a whole number from {least} on", f"write a number such as {default}")
             return 1
         return int(text or 1)
 

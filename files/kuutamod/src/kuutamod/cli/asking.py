@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request to the fleet will do, and to whom it goes, before anything happens. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kuutamod.cli.verdict import drained, holds, members
+from kuutamod.consul.overview import Overview, Unread
+from kuutamod.core.events import SeenMember
+from kuutamod.core.handover import unfit
+from kuutamod.core.model import Phase
+from kuutamod.core.protocol import Ask, LockRecord, MemberRecord, Outcome, Request
+from kuutamod.core.ranking import ordered
+
+MAX_LAG = 20
+"""Blocks; heights closer together count as equal, as in the nodes' own ranking."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why nothing can be asked for."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Aim:
+    """From whom, in which term, to whom, and why to that one."""
+
+    holder: MemberRecord
+    term: int
+    node: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator said of the candidate. ``to`` and ``expect`` empty: anyone."""
+
+    to: str = ""
+    expect: str = ""
+    allow_restart: bool = False
+
+
+def holder_of(overview: Overview, expect: str) -> tuple[SeenMember, LockRecord] | Refusal:
+    """The node whose session holds the lock, with its record in the lock; it must be ``expect``, if that is given."""
+    lock = overview.lock
+    for part, what in ((lock, "the lock"), (overview.members, "the nodes' records")):
+        if isinstance(part, Unread):
+            return Refusal(f"{what} can't be read: {part.why}")
+    found = next((member for member in members(overview) if holds(overview, member)), None)
+    if isinstance(lock, Unread) or found is None or lock.record is None:
+        return Refusal("no live node holds the lock")
+    if expect and found.record.node_id != expect:
+        return Refusal(f"{found.record.node_id} holds the lock, not {expect}")
+    if lock.record.node_id != found.record.node_id:
+        return Refusal(f"{found.record.node_id} has taken the lock just now; look again")
+    return found, lock.record
+
+
+def aim(overview: Overview, wish: Wish) -> Aim | Refusal:
+    """The handover that the operator asks for, or why it can't be."""
+    held = holder_of(overview, wish.expect)
+    if isinstance(held, Refusal):
+        return held
+    holder, lock = held
+    if wish.to == holder.record.node_id:
+        return Refusal(f"{wish.to} holds the lock already")
+    others = [member for member in members(overview) if member is not holder]
+    faults = {m.record.node_id: _fault(overview, m, holder.record, wish.allow_restart) for m in others}
+    if wish.to:
+        if wish.to not in faults:
+            return Refusal(f"there is no node {wish.to}; known are {_names(list(faults)) or 'no others'}")
+        if faults[wish.to]:
+            return Refusal(faults[wish.to])
+        return Aim(holder.record, lock.term, wish.to, "as asked for")
+    able = ordered([m.record for m in others if not faults[m.record.node_id]], MAX_LAG)
+    if not able:
+        return Refusal(f"no standby can take over: {'; '.join(faults.values()) or 'there is none'}")
+    return Aim(holder.record, lock.term, able[0].node_id, _best(able))
+
+
+def settled(overview: Overview, request: Request) -> tuple[Outcome, str] | None:
+    """How a request has ended by what the lock shows, where nobody told it; None when the lock does not show it either."""
+    held = holder_of(overview, "")
+    if isinstance(held, Refusal) or held[1].term <= request.term or held[0].record.phase != Phase.ACTIVE.value:
+        return None
+    name, text = held[0].record.node_id, f"{held[0].record.node_id} validates in term {held[1].term}"
+    if request.ask is Ask.HANDOVER and name != request.node:
+        return Outcome.ROLLED_BACK, f"{request.node} did not take the lock; {text}"
+    return (Outcome.DONE, text) if request.ask is Ask.HANDOVER else None
+
+
+def _fault(overview: Overview, member: SeenMember, holder: MemberRecord, allow_restart: bool) -> str:
+    if drained(overview, member.record.node_id):
+        return f"{member.record.node_id} is drained"
+    live = member.session is not None
+    return unfit(member.record, live, holder.fingerprint, holder.protocol, allow_restart)
+
+
+def _best(able: Sequence[MemberRecord]) -> str:
+    if len(able) == 1:
+        return "the only standby that can take over"
+    return (
+        f"the best of {_names([record.node_id for record in able])}: priority {able[0].priority}, height {able[0].height}"
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names))

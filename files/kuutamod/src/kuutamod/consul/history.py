@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a term beyond that it was taken (``transactions.in_term``). All functions block; see ``answers``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kuutamod.consul import transactions
+from kuutamod.consul.answers import read_key, transact
+from kuutamod.core.protocol import TermRecord, history_key
+
+
+def write(client: Any, account_id: str, record: TermRecord, before: TermRecord | None) -> None:
+    """Complete the record of a term, and of the one before it unless its end is recorded already. Raises ConsulError."""
+    if before is not None:
+        _complete(client, account_id, before)
+    key = history_key(account_id, record.term)
+    entry = read_key(client, key).entry
+    transact(client, transactions.swap(key, entry.index if entry is not None else 0, record.to_json()))
+
+
+def _complete(client: Any, account_id: str, end: TermRecord) -> None:
+    key = history_key(account_id, end.term)
+    entry = read_key(client, key).entry
+    known = TermRecord.from_json(entry.value) if entry is not None else None
+    if known is not None and known.until:
+        return
+    ended = (
+        end
+        if known is None
+        else replace(known, until=end.until, ended=end.ended, fault=end.fault, last_height=end.last_height)
+    )
+    transact(client, transactions.swap(key, entry.index if entry is not None else 0, ended.to_json()))

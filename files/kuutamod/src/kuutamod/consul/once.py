@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One question to Consul from a program without an event loop, within a deadline of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kuutamod.consul.endpoint import Link, TokenSource
+from kuutamod.consul.faults import ELSEWHERE, ConsulError
+from kuutamod.consul.settings import ConsulSettings
+
+T = TypeVar("T")
+
+
+def ask_once(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]) -> T:
+    """What ``call`` returns when given a client: the first URL's answer; every URL gets an equal share of the deadline.
+
+    ``deadline`` in seconds, all URLs together. Raises ConsulError with a text for people.
+    """
+    return asyncio.run(_ask_each(settings, deadline, call))
+
+
+async def _ask_each(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]) -> T:
+    share = deadline / len(settings.urls)
+    link = Link("ctl", settings, TokenSource(settings), read_deadline=share)
+    failures: list[ConsulError] = []
+    try:
+        for _ in settings.urls:
+            try:
+                return await link.ask(call, share)
+            except ConsulError as error:
+                failures.append(error)
+                if error.fault not in ELSEWHERE:
+                    break
+    finally:
+        link.close()
+    raise ConsulError(failures[-1].fault, "; ".join(error.why for error in failures), failures[-1].refusals)

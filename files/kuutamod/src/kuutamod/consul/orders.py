@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator writes: the request, and the fleet's settings. Each write is a compare-and-set, so nothing is lost.
+
+For programs without an event loop; every function returns or raises ConsulError within its own deadline (seconds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kuutamod.consul import transactions
+from kuutamod.consul.answers import read_key, transact
+from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
+from kuutamod.consul.once import ask_once
+from kuutamod.consul.settings import ConsulSettings
+from kuutamod.core.protocol import FleetConfig, Outcome, Request, Step, config_key, request_key
+
+TRIES = 5
+"""How often a key that changes between reading and writing is read anew."""
+STALE = 60.0
+"""Seconds after its end for which a request that was never begun is still its writer's to end."""
+LOST = 600.0
+"""Seconds after its end for which a request that was begun is left to the nodes to end."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A request as it is in Consul, at this ModifyIndex."""
+
+    request: Request
+    index: int
+
+
+def begun(request: Request) -> bool:
+    """Can it no longer be withdrawn? The holder acts once this mark is written."""
+    return request.marked(Step.CONFIRMED) is not None
+
+
+def place(settings: ConsulSettings, account_id: str, request: Request, deadline: float) -> Placed:
+    """Write a new request. Raises ConsulError (CONFLICT) with a text for people while another one is pending."""
+    return ask_once(settings, deadline, lambda client: _place(client, account_id, request))
+
+
+def _place(client: Any, account_id: str, request: Request) -> Placed:
+    key = request_key(account_id)
+    for _ in range(TRIES):
+        old, index = _read(client, key)
+        if old is not None and old.outcome is None:
+            if not _abandoned(old, request.issued):
+                raise ConsulError(Fault.CONFLICT, f"{_pending(old)} is pending; one request at a time")
+            _swap(client, key, index, replace(old, outcome=Outcome.EXPIRED, why="nobody ended it"))
+            continue
+        placed = _swap(client, key, index, request)
+        if placed is not None:
+            return placed
+    raise _busy(key)
+
+
+def _abandoned(request: Request, now: float) -> bool:
+    return now > request.expires + (LOST if begun(request) else STALE)
+
+
+def _pending(request: Request) -> str:
+    newest = max(request.marks, key=lambda mark: mark.at, default=None)
+    phase = f", {newest.step.value}" if newest is not None else ""
+    return f"a {request.ask.value} of {request.node} asked for by {request.by or 'somebody'} ({request.id}{phase})"
+
+
+def read(settings: ConsulSettings, account_id: str, deadline: float) -> Request | None:
+    """The request as it is; None when there is none, or something unreadable."""
+    return ask_once(settings, deadline, lambda client: _read(client, request_key(account_id))[0])
+
+
+def withdraw(settings: ConsulSettings, account_id: str, request_id: str, why: str, deadline: float) -> Request | None:
+    """End a request that was not begun yet; the request as it is then (None: another one, or none)."""
+    return ask_once(settings, deadline, lambda client: _withdraw(client, account_id, request_id, why))
+
+
+def _withdraw(client: Any, account_id: str, request_id: str, why: str) -> Request | None:
+    key = request_key(account_id)
+    for _ in range(TRIES):
+        request, index = _read(client, key)
+        if request is None or request.id != request_id:
+            return None
+        if request.outcome is not None or begun(request):
+            return request
+        placed = _swap(client, key, index, replace(request, outcome=Outcome.EXPIRED, why=why))
+        if placed is not None:
+            return placed.request
+    raise _busy(key)
+
+
+def change_config(
+    settings: ConsulSettings, account_id: str, change: Callable[[FleetConfig], FleetConfig], deadline: float
+) -> FleetConfig:
+    """Change the fleet's settings; what they are then. Fields this version does not know are kept."""
+    return ask_once(settings, deadline, lambda client: _change(client, account_id, change))
+
+
+def _change(client: Any, account_id: str, change: Callable[[FleetConfig], FleetConfig]) -> FleetConfig:
+    key = config_key(account_id)
+    for _ in range(TRIES):
+        entry = read_key(client, key).entry
+        config = FleetConfig.from_json(entry.value if entry is not None else None)
+        if config is None:
+            raise ConsulError(Fault.CONFLICT, f"key {key} is not a JSON object; repair or delete it first")
+        new = change(config)
+        if new == config:
+            return config
+        if _written(client, key, entry.index if entry is not None else 0, new.to_json()) is not None:
+            return new
+    raise _busy(key)
+
+
+def _read(client: Any, key: str) -> tuple[Request | None, int]:
+    entry = read_key(client, key).entry
+    return (Request.from_json(entry.value), entry.index) if entry is not None else (None, 0)
+
+
+def _swap(client: Any, key: str, index: int, request: Request) -> Placed | None:
+    new = _written(client, key, index, request.to_json())
+    return Placed(request, new) if new is not None else None
+
+
+def _written(client: Any, key: str, index: int, value: str) -> int | None:
+    """The key's new index, or None when it had changed meanwhile."""
+    try:
+        return transact(client, transactions.swap(key, index, value))
+    except Exception as error:
+        if classify(error).fault is not Fault.CONFLICT:
+            raise
+        return None
+
+
+def _busy(key: str) -> ConsulError:
+    return ConsulError(Fault.CONFLICT, f"key {key} keeps changing; try again", (Refusal.MOVED,))
