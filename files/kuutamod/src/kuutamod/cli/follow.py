@@ -89,6 +89,7 @@ class Follower:
         self._tell = tell
         self._told: set[Step] = set()
         self._fault = ""
+        self._replaced = False
 
     def follow(self, request: Request) -> Told:
         """Tell each phase as it is reached. Raises nothing: what Consul refuses is told, and tried again."""
@@ -99,6 +100,8 @@ class Follower:
                 self._mark(mark)
             if request.outcome is not None:
                 return self._ended(request)
+            if self._replaced and (told := self._shown(request)) is not None:
+                return told
             now = self._wall()
             if now > request.expires + FINISH:
                 return self._unknown(request)
@@ -108,7 +111,10 @@ class Follower:
                 time.sleep(LOOK)
 
     def _look(self, request: Request) -> Request | None:
-        """The request as it is; None when it can't be read, or another one has taken its place."""
+        """The request as it is; None when it can't be read, or another one has taken its place.
+
+        Another one is asked for only when this one has ended: then the lock is all that still shows how.
+        """
         try:
             seen = orders.read(self._to.consul, self._to.account_id, ANSWER)
         except ConsulError as error:
@@ -117,7 +123,8 @@ class Follower:
                 complain(f"Consul can't be asked, trying on: {error}")
             return None
         self._fault = ""
-        return seen if seen is not None and seen.id == request.id else None
+        self._replaced = seen is not None and seen.id != request.id
+        return None if self._replaced else seen
 
     def _withdraw(self, request: Request) -> Request:
         why = "not begun in time, withdrawn"
@@ -138,13 +145,8 @@ class Follower:
 
     def _unknown(self, request: Request) -> Told:
         """Nobody has told the end. The lock may show it all the same."""
-        try:
-            found = settled(read_overview(self._to.consul, self._to.account_id, 0, ANSWER), request)
-        except ConsulError:
-            found = None
-        if found is not None:
-            self._tell(visible(f"{found[0].value}: {found[1]} (the lock shows it, nobody told it)"))
-            return Told(_EXITS[found[0]], request)
+        if (told := self._shown(request)) is not None:
+            return told
         newest = max(request.marks, key=lambda mark: mark.at, default=None)
         phase = newest.step.value if newest is not None else "nothing"
         self._tell(
@@ -152,6 +154,17 @@ class Follower:
             "`kuutamoctl status`; don't start a neard with the key by hand"
         )
         return Told(Exit.UNKNOWN, request)
+
+    def _shown(self, request: Request) -> Told | None:
+        """How it has ended by what the lock shows; None when it doesn't."""
+        try:
+            found = settled(read_overview(self._to.consul, self._to.account_id, 0, ANSWER), request)
+        except ConsulError:
+            return None
+        if found is None:
+            return None
+        self._tell(visible(f"{found[0].value}: {found[1]} (the lock shows it, nobody told it)"))
+        return Told(_EXITS[found[0]], request)
 
 
 def _gap(request: Request) -> str:
