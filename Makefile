@@ -12,7 +12,7 @@ FAULTS ?= 2
 FROM ?= 0
 NAME ?=
 # Three minutes with this one inject every kind of fault (tests/unit/localnet/test_soak_plan.py).
-FIXED_SEED := 56
+FIXED_SEED := 59
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests

@@ -40,6 +40,7 @@ FIRST_TAKE = take("node0", 9.0, 1, FREE)
     ("before", "how", "cause"),
     [
         (line("node0", 20.5, "released the lock: stopped: SIGTERM", 1), PROOF, Cause.CLEAN),
+        (line("node0", 20.5, "released the lock: handover asked for by me@host: soak", 1), PROOF, Cause.ORDERED),
         (line("node0", 20.5, "released the lock: neard pid 7 ended (killed by SIGKILL)", 1), PROOF, Cause.FAILED),
         (line("node0", 20.5, "released the lock: no proof of holding the lock for 7 s", 1), PROOF, Cause.FENCED),
         (

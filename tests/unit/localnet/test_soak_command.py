@@ -38,6 +38,7 @@ GOOD = Report(
     duties_missed=0,
     supervisor_starts=3,
     watchdog_kills=0,
+    orders={},
     confirms=0,
     false_alarms=0,
     memory=(),

@@ -19,6 +19,7 @@ from kuutamo_localnet.soak_judge import SoakJudge
 from kuutamo_localnet.soak_plan import Fault, Kind, Wave
 from kuutamo_localnet.soak_service import Stage
 from kuutamod.core.model import Policy
+from kuutamod.core.protocol import FleetConfig
 from neard_standin.journal import Event, Record
 from neard_standin.procfs import boottime
 from neard_standin.verdict import KeyInterval, Overlap, Verdict
@@ -64,6 +65,10 @@ class Place(Ground):
     def lock_entry(self) -> KvEntry | None:
         """There is no key."""
         return None
+
+    def config(self) -> FleetConfig:
+        """Nothing is paused, nobody drained."""
+        return FleetConfig()
 
 
 @pytest.fixture

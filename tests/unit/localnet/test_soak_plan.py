@@ -25,23 +25,20 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another(seconds: flo
 
 
 def test_a_plan_does_not_change_with_the_version_of_python() -> None:
-    assert [[fault.text() for fault in wave] for wave in make_plan(330, 36, 3)] == [
+    assert [[fault.text() for fault in wave] for wave in make_plan(319, 36, 3)] == [
         [
-            "    0.0 s  kill supervisor of the holder",
-            "    4.6 s  kill supervisor of the holder",
-            "    5.2 s  partition of the holder for 3.0 s",
+            "    0.0 s  kill guard of the holder",
         ],
         [
-            "   21.5 s  delete the lock's key",
-            "   25.5 s  kill neard of node0",
-            "   27.3 s  neard's head stands still of the holder for 6.2 s",
+            "   13.3 s  slow disk of Consul's leader for 3.0 s",
+            "   19.2 s  kuutamoctl handover for 4.4 s",
         ],
     ]
 
 
 def test_the_fixed_seed_of_the_pipeline_injects_every_kind() -> None:
     """The Makefile's soak-ci: three minutes with this seed."""
-    assert {fault.kind for fault in faults_of(56, 180)} == set(Kind)
+    assert {fault.kind for fault in faults_of(59, 180)} == set(Kind)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

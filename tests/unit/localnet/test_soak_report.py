@@ -53,6 +53,7 @@ GOOD = Report(
     duties_missed=41,
     supervisor_starts=7,
     watchdog_kills=1,
+    orders={"handover: rolled back": 2},
     confirms=1,
     false_alarms=0,
     memory=(MEMORY,),

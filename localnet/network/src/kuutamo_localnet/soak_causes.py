@@ -23,6 +23,7 @@ class Cause(StrEnum):
 
     FIRST = "first holder"
     CLEAN = "release, stopped cleanly"
+    ORDERED = "release, asked for by an operator"
     FAILED = "release, neard failed"
     FENCED = "release, fenced by the supervisor"
     GUARD = "release by the guard"
@@ -81,6 +82,7 @@ _HANDED_BACK = re.compile(r"^kuutamod: lock of term (\d+): release applied")
 _RELEASED = "released the lock: "
 _WRITTEN_ANEW = "the lock's key was missing; writing it anew, held by nobody: applied"
 _GUARD_WORD = re.compile(r"the guard of neard pid \S+ released the lock")
+_ORDERED = re.compile(r"(handover|restart) asked for by ")
 _TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\):\n(?: +.*\n)*(.*)$", re.MULTILINE)
 _WHYS = {
     "its holder has not proved itself": Cause.STEAL,
@@ -133,6 +135,8 @@ def tracebacks(log: str) -> list[str]:
 def _reason(reason: str) -> Cause:
     if reason.startswith("stopped: "):
         return Cause.CLEAN
+    if _ORDERED.match(reason):
+        return Cause.ORDERED
     if reason.startswith("left over from an earlier life"):
         return Cause.HANDED_BACK
     return Cause.FENCED if reason.startswith("no proof of holding") else Cause.FAILED

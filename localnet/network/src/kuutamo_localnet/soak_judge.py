@@ -21,6 +21,7 @@ from .soak_faults import Injection, Injector
 from .soak_ground import Ground
 from .soak_memory import INTERVAL as MEMORY_INTERVAL
 from .soak_memory import MemoryWatch
+from .soak_orders import tidy
 from .soak_plan import Wave
 from .soak_report import Report, conclusions, count_faults, recoveries
 from .soak_service import Manager, processes_of
@@ -94,6 +95,7 @@ class SoakJudge:
         if boottime() - self._sampled >= MEMORY_INTERVAL:
             self._sampled = boottime()
             self._memory.sample(self._fleet.nodes, self._sampled)
+        self.failures += [each for each in self._ground.orders.surprises if each not in self.failures]
         for broken in (injector.failure, self._manager.failure):
             if broken is not None and not self.failures:
                 self.failures.append(f"the harness itself failed: {type(broken).__name__}: {broken}")
@@ -113,6 +115,7 @@ class SoakJudge:
                 self.failures.append(f"nobody healthy has signed within {self._bounds.healed:.0f} s after the last fault")
             if not self._goes_on(injector):
                 return False
+            tidy(self._ground)
             time.sleep(PAUSE)
         self._recovered.append(signed - healed)
         self._say(f"{signed - self.begun:7.1f} s  healed, and a healthy holder signs after {signed - healed:.1f} s")
@@ -207,6 +210,7 @@ class SoakJudge:
             duties_missed=verdict.missed_duties,
             supervisor_starts=sum(service.starts for service in services),
             watchdog_kills=sum(service.watchdog_kills for service in services),
+            orders=self._ground.orders.counts(),
             confirms=len(self._operator.confirmed),
             false_alarms=self._operator.false_alarms,
             memory=self._memory.growths(),

@@ -51,6 +51,10 @@ class Kind(StrEnum):
     DESTROY_SESSION = "destroy the session"
     OVERWRITE_VALUE = "overwrite the lock's value"
     RESTORE_VALUE = "restore an old lock value"
+    HAND_OVER = "kuutamoctl handover"
+    ORDER_RESTART = "kuutamoctl restart"
+    PAUSE = "kuutamoctl pause"
+    DRAIN = "kuutamoctl drain"
 
 
 class Subject(Enum):
@@ -59,6 +63,7 @@ class Subject(Enum):
     NODE = "node"
     SERVERS = "servers"
     LOCK = "lock"
+    FLEET = "fleet"
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,10 @@ TRAITS: dict[Kind, Traits] = {
     Kind.DESTROY_SESSION: Traits(Subject.LOCK),
     Kind.OVERWRITE_VALUE: Traits(Subject.LOCK),
     Kind.RESTORE_VALUE: Traits(Subject.LOCK),
+    Kind.HAND_OVER: Traits(Subject.FLEET, (0.5, LONGEST_LASTING), weight=2),
+    Kind.ORDER_RESTART: Traits(Subject.FLEET, (0.5, LONGEST_LASTING)),
+    Kind.PAUSE: Traits(Subject.FLEET, (2.0, LONGEST_LASTING)),
+    Kind.DRAIN: Traits(Subject.FLEET, (2.0, LONGEST_LASTING)),
 }
 
 

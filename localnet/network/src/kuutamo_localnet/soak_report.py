@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,7 +52,8 @@ class Report:
     """The findings of one soak; times in seconds, memory in MB.
 
     `expected` seconds were asked for, `lasted` is what it took with start and end. `cut_by` says how nodes were cut off,
-    `clocks` whether the hosts' boot clocks differed. `standbys` is how many others were ready to take over in the end.
+    `clocks` whether the hosts' boot clocks differed. `orders` counts how the operator's commands ended. `standbys` is how
+    many others were ready to take over in the end.
     """
 
     seed: int
@@ -74,6 +75,7 @@ class Report:
     duties_missed: int
     supervisor_starts: int
     watchdog_kills: int
+    orders: Mapping[str, int]
     confirms: int
     false_alarms: int
     memory: tuple[Growth, ...]
@@ -160,7 +162,7 @@ def _signers(double: DoubleSignature) -> str:
 
 def render(report: Report) -> RenderableType:
     """The tables."""
-    parts = [_faults(report), _takeovers(report), _memory(report), _findings(report)]
+    parts = [_faults(report), _orders(report), _takeovers(report), _memory(report), _findings(report)]
     parts += [Text(f"FAILED: {failure}", "bold red") for failure in report.failures]
     if report.passed:
         parts.append(Text(f"passed (seed {report.seed})", "green"))
@@ -185,6 +187,13 @@ def _faults(report: Report) -> RenderableType:
     for count in report.faults:
         table.add_row(count.kind, str(count.done), str(count.skipped or "-"))
     return _titled(f"Faults: {done} done, {skipped} planned and not done", table)
+
+
+def _orders(report: Report) -> RenderableType:
+    table = _table("command", "times")
+    for how, times in report.orders.items():
+        table.add_row(how, str(times))
+    return _titled("How the operator's commands ended", table)
 
 
 def _takeovers(report: Report) -> RenderableType:

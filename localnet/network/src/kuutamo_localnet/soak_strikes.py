@@ -19,6 +19,7 @@ from .fleet_node import FleetNode, Part
 from .process import send_signal
 from .reaper import ProcessInfo
 from .soak_ground import Ground, Skip
+from .soak_orders import ORDERS
 from .soak_plan import NEED_FRESH_PROOF, Fault, Kind
 from .soak_service import Service
 from .wait import eventually
@@ -381,4 +382,5 @@ _STRIKES: Mapping[Kind, Callable[[Ground, Fault, Service], Undo]] = {
     Kind.DESTROY_SESSION: _destroy_session,
     Kind.OVERWRITE_VALUE: _overwrite,
     Kind.RESTORE_VALUE: _restore,
+    **ORDERS,
 }
