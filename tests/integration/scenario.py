@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 import requests
 
 from kuutamo_localnet.consul import ConsulCluster, ConsulServer
-from kuutamo_localnet.consul_client import ConsulClient
+from kuutamo_localnet.consul_client import ConsulAnswerError, ConsulClient
 from kuutamo_localnet.fleet import Fleet
 from kuutamo_localnet.fleet_node import FleetNode
 from kuutamo_localnet.fleet_plan import FleetSpec, NodeSite
@@ -106,8 +107,24 @@ class Stage:
         return node, interval
 
     def safe(self) -> None:
-        """The referee has seen no two key holders and nothing signed twice."""
+        """The referee has seen no two key holders and nothing signed twice, and no secret key has got out."""
         self.fleet.referee.verdict(self.account).assert_safe()
+        places = {f"{node.name}'s log": node.log_text() for node in self.fleet.nodes}
+        # Where a test has taken Consul down there is nothing to be seen there.
+        with contextlib.suppress(requests.RequestException, ConsulAnswerError, AssertionError):
+            places |= {entry.key: entry.value.decode(errors="replace") for entry in self.client().kv_list("")}
+        leaks = [place for place, text in places.items() if any(secret in text for secret in self._secrets())]
+        assert not leaks, f"a secret key is in {', '.join(leaks)}"
+
+    def _secrets(self) -> set[str]:
+        """The secret half of every key file of the fleet, in part: it must not get out cut short either."""
+        keys = self.fleet.keys
+        files = [keys.validator_key, keys.validator_node_key, *(node.plan.voter_node_key for node in self.fleet.nodes)]
+        found = set()
+        for file in files:
+            with contextlib.suppress(OSError, ValueError, KeyError):  # a test has spoilt it
+                found.add(json.loads(file.read_text())["secret_key"].removeprefix("ed25519:")[:30])
+        return found
 
     def last_interval(self, node: FleetNode) -> KeyInterval:
         """The newest key interval of a node."""

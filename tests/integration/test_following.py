@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import pytest
 
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulServer
+from kuutamo_localnet.wait import eventually
 from kuutamod.cli.command import Connection
-from kuutamod.cli.follow import Exit, Follower
+from kuutamod.cli.follow import FINISH, Exit, Follower
+from kuutamod.consul.orders import START
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.core.protocol import Ask, Mark, Outcome, Request, Step, request_key
 
@@ -77,6 +80,41 @@ def test_when_another_request_has_taken_its_place_the_lock_shows_how_it_ended(sc
     assert "the lock shows it, nobody told it" in scene.said[-1]
 
 
+RESTART = {"ask": Ask.RESTART, "node": "n1"}
+BEGUN = (Mark(Step.CONFIRMED, 1e9), Mark(Step.UNLOADING, 1e9))
+
+
+@pytest.mark.parametrize("ask", [RESTART, {"allow_restart": True}])
+def test_a_neard_that_has_to_start_gets_the_time_for_it(scene: Scene, ask: dict[str, object]) -> None:
+    scene.request = replace(scene.request, **ask, marks=BEGUN)  # type: ignore[arg-type]
+    scene.ask(scene.request)
+
+    def end() -> None:
+        eventually(lambda: any("unloading" in line for line in scene.said), 60, "the request is followed")
+        scene.ask(replace(scene.request, outcome=Outcome.DONE, why="neard runs again"))
+
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    # 500 s behind the end of the request.
+    assert scene.follow(ahead=1100)[0] is Exit.DONE
+    ending.join(60)
+
+
+def test_a_restart_whose_end_nobody_tells_ends_in_a_clear_sentence(scene: Scene) -> None:
+    scene.request = replace(scene.request, **RESTART, marks=BEGUN)  # type: ignore[arg-type]
+    scene.ask(scene.request)
+    assert scene.follow(ahead=600 + START + FINISH + 1)[0] is Exit.UNKNOWN
+    assert "n1 has not said that its neard runs again; its log tells why" in scene.said[-1]
+
+
+def test_a_restart_that_another_request_has_replaced_is_not_waited_for(scene: Scene) -> None:
+    scene.request = replace(scene.request, **RESTART)  # type: ignore[arg-type]
+    scene.ask(replace(scene.request, id="r2"))
+    assert scene.follow()[0] is Exit.UNKNOWN
+    assert time.time() < scene.request.expires
+    assert "Another one has taken its place, so it has ended, but nothing shows how" in scene.said[-1]
+
+
 def test_what_was_not_begun_in_time_is_withdrawn(scene: Scene) -> None:
     scene.ask(replace(scene.request, marks=(Mark(Step.PLANNED, time.time(), ""),)))
     code, request = scene.follow(ahead=700)
@@ -89,7 +127,12 @@ def test_what_was_not_begun_in_time_is_withdrawn(scene: Scene) -> None:
 
 
 def test_what_was_begun_is_never_withdrawn_and_unknown_is_said_to_be(scene: Scene) -> None:
-    begun = replace(scene.request, marks=(Mark(Step.PLANNED, time.time(), ""), Mark(Step.UNLOADING, time.time(), "")))
+    marks = (
+        Mark(Step.PLANNED, time.time(), ""),
+        Mark(Step.CONFIRMED, time.time(), ""),
+        Mark(Step.UNLOADING, time.time(), ""),
+    )
+    begun = replace(scene.request, marks=marks)
     scene.ask(begun)
     code, request = scene.follow(ahead=1000)
     assert (code, request) == (Exit.UNKNOWN, begun)

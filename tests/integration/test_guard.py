@@ -228,6 +228,40 @@ def test_a_polite_stop_and_its_end(bench: Bench) -> None:
     assert (bench.home / "termed").exists()
 
 
+def test_a_stop_for_a_long_reason_arrives(bench: Bench) -> None:
+    bench.start()
+    assert wire.send(bench.end, wire.STOP, grace=30.0, why="ж" * 40_000)
+    message = bench.hear()
+    assert "exit code 0" in message["why"]
+    assert (bench.home / "termed").exists()
+
+
+def test_a_key_is_taken_away_and_neard_is_told_twice_since_it_can_miss_a_signal(bench: Bench) -> None:
+    bench.start()
+    wire.send(bench.end, wire.PLACE, fence_at=now() + 60, plan={})
+    assert bench.hear()["kind"] == wire.PLACED
+    reloads = bench.home / "reloaded"
+    eventually(lambda: reloads.exists() and reloads.read_text() == "x", 20, "the child has reloaded with the key")
+    wire.send(bench.end, wire.UNLOAD)
+    assert bench.hear()["kind"] == wire.UNLOADED
+    assert not (bench.home / "validator_key.json").is_symlink()
+    eventually(lambda: reloads.read_text() == "xxx", 20, "the child has reloaded twice without the key")
+
+
+def test_a_key_that_is_a_file_of_its_own_is_not_deleted(bench: Bench) -> None:
+    bench.start()
+    stray = bench.home / "validator_key.json"
+    stray.write_text("the only copy")
+    wire.send(bench.end, wire.UNLOAD)
+    refused = bench.hear()
+    assert refused["kind"] == wire.REFUSED
+    assert "is a file of its own" in refused["why"]
+    wire.send(bench.end, wire.KILL, why="enough")
+    assert bench.hear()["kind"] == wire.EXITED
+    assert stray.read_text() == "the only copy"
+    assert not (bench.home / "reloaded").exists()
+
+
 def test_a_stubborn_child_is_killed_after_its_grace(bench: Bench) -> None:
     (bench.home / "stubborn").write_text("x")
     bench.start()

@@ -9,11 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from integration.scenario import BUSY, SHORT_HOLD_OFF, Stage, mark, release_bound, rested, told_since, unmoved
-from kuutamo_localnet.consul import ConsulServer
-from kuutamo_localnet.fleet import Fleet
+from integration.consul_stages import ProxiedStage, fenced, proxied, rejoins
+from integration.operator_line import ctl
+from integration.scenario import (
+    BUSY,
+    SHORT_HOLD_OFF,
+    boottime,
+    mark,
+    release_bound,
+    rested,
+    steal_bound,
+    told_since,
+    unmoved,
+)
 from kuutamo_localnet.fleet_node import FleetNode, Part
-from kuutamo_localnet.fleet_plan import FleetSpec, NodeSite
+from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.wait import eventually
 
 pytestmark = pytest.mark.integration
@@ -21,13 +31,15 @@ pytestmark = pytest.mark.integration
 HOOK = """#!/bin/sh
 echo "$1 $2 $3 $4: $KUUTAMO_HOOK_REASON" >> {log}
 [ "$1" = pre-promote ] && [ -e {signs}/veto-$2 ] && {{ echo "under maintenance"; exit 7; }}
-[ "$1" = promote ] && [ -e {signs}/hang-$2 ] && sleep 1000
+[ -e {signs}/hang-$1-$2 ] && sleep 1000
 exit 0
 """
+DEADLINE = 20.0
+"""Seconds for the hooks of one event: longer than a fence takes."""
 
 
 @dataclass
-class Hooked(Stage):
+class Hooked(ProxiedStage):
     """A fleet whose nodes call one hook; files in ``signs`` tell the hook what to do."""
 
     log: Path
@@ -38,6 +50,25 @@ class Hooked(Stage):
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if line.startswith(f"{event} {node.name} ")]
 
+    def sign(self, what: str) -> None:
+        """From now on the hook does this, on every node."""
+        for node in self.fleet.nodes:
+            (self.signs / f"{what}-{node.name}").touch()
+
+    def clear(self) -> None:
+        """From now on it does nothing but take notes."""
+        for sign in self.signs.iterdir():
+            sign.unlink()
+
+    def failed_over(self, holder: FleetNode) -> FleetNode:
+        """The node that validates after the holder's neard has died, once its hooks are called."""
+        before = {node.name: len(self.told("promote", node)) for node in self.fleet.nodes}
+        holder.kill(Part.NEARD)
+        new, _ = self.taken_over(holder, release_bound() + BUSY)
+        new.wait_state("Validating", BUSY)
+        eventually(lambda: len(self.told("promote", new)) > before[new.name], BUSY, "the promotion is told")
+        return new
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hooked]:
@@ -47,11 +78,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hooked]:
     signs.mkdir()
     (hooks / "10-tell").write_text(HOOK.format(log=log, signs=signs))
     (hooks / "10-tell").chmod(0o755)
-    settings = {**SHORT_HOLD_OFF, "KUUTAMO_HOOK_DIR": str(hooks), "KUUTAMO_HOOK_DEADLINE": "3"}
-    with ConsulServer(directory / "consul") as server:
-        server.wait_ready(60)
-        with Fleet(directory / "fleet", NodeSite([server.url]), FleetSpec(environment=settings)) as fleet:
-            yield Hooked(fleet, server, log, signs)
+    settings = {**SHORT_HOLD_OFF, "KUUTAMO_HOOK_DIR": str(hooks), "KUUTAMO_HOOK_DEADLINE": f"{DEADLINE:g}"}
+    with proxied(directory, FleetSpec(environment=settings)) as made:
+        yield Hooked(made.fleet, made.consul, made.proxies, log, signs)
+
+
+@pytest.fixture(autouse=True)
+def healed(stage: Hooked) -> Iterator[None]:
+    """What a test has broken is whole again for the next one, and nothing unsafe has happened."""
+    yield
+    stage.clear()
+    stage.heal()
+    stage.safe()
 
 
 def test_a_takeover_is_told_on_both_nodes(stage: Hooked) -> None:
@@ -64,29 +102,64 @@ def test_a_takeover_is_told_on_both_nodes(stage: Hooked) -> None:
     eventually(lambda: stage.told("promote", new), BUSY, "the new holder's promotion is told")
     assert stage.told("pre-promote", new)[-1].startswith(f"pre-promote {new.name} {term} {stage.account}: ")
     assert f"{holder.name} released it" in stage.told("promote", new)[-1]
-    stage.safe()
 
 
-def test_a_hook_that_hangs_delays_no_heartbeat_and_no_fence(stage: Hooked) -> None:
+def test_a_hook_that_hangs_delays_no_heartbeat_and_no_takeover(stage: Hooked) -> None:
     holder = rested(stage)
-    for node in stage.fleet.nodes:
-        (stage.signs / f"hang-{node.name}").touch()
+    stage.sign("hang-promote")
     starts = {node.name: mark(node) for node in stage.fleet.nodes}
-    holder.kill(Part.NEARD)
-    new, _ = stage.taken_over(holder, release_bound() + BUSY)
+    new = stage.failed_over(holder)
     unmoved(stage, 5)
-    told_since(new, starts[new.name], "hook", "10-tell")
-    for sign in stage.signs.iterdir():
-        sign.unlink()
+    stage.clear()
     new.kill(Part.NEARD)
     stage.taken_over(new, release_bound() + BUSY)
-    stage.safe()
+    told_since(new, starts[new.name], "10-tell was ended", deadline=DEADLINE + BUSY)
+
+
+@pytest.mark.parametrize("event", ["promote", "fence", "demote"])
+def test_a_hook_that_hangs_delays_no_fence(stage: Hooked, event: str) -> None:
+    holder = rested(stage)
+    stage.sign(f"hang-{event}")
+    if event == "promote":
+        holder = stage.failed_over(holder)
+    calls, term = {each: len(stage.told(each, holder)) for each in ("fence", "demote")}, stage.term()
+    stage.proxy(holder).blackhole()
+    fenced(stage, holder, boottime())
+    stage.taken_over(holder, steal_bound() + BUSY)
+    stage.clear()
+    stage.proxy(holder).pass_through()
+    for each, count in calls.items():
+        eventually(lambda: len(stage.told(each, holder)) > count, DEADLINE + BUSY, f"{each} is told")  # noqa: B023
+    assert f" {term} {stage.account}: no proof" in stage.told("fence", holder)[-1]
+    rejoins(stage, holder, stage.holder(), term + 1)
+
+
+def test_a_handover_and_a_pause_are_told(stage: Hooked) -> None:
+    holder = rested(stage)
+    candidate, term = stage.fleet.standbys(holder)[-1], stage.term()
+    done = ctl(stage, "handover", "--to", candidate.name, "--reason", "new disk")
+    assert done.returncode == 0, done.stdout + done.stderr
+    eventually(lambda: stage.told("demote", holder), BUSY, "the demotion is told")
+    (handover,) = [line for line in stage.told("handover", holder) if f" {term} " in line]
+    assert handover.startswith(f"handover {holder.name} {term} {stage.account}: ")
+    assert handover.endswith("new disk")
+    assert not [line for line in stage.told("fence", holder) if f" {term} " in line], "nobody was fenced"
+    before = {node.name: len(stage.told("pause", node)) for node in stage.fleet.nodes}
+    paused = ctl(stage, "pause", "--for", "1h", "--reason", "switch work")
+    assert paused.returncode == 0, paused.stdout + paused.stderr
+    try:
+        for node in stage.fleet.nodes:
+            name = node.name
+            eventually(lambda: len(stage.told("pause", node)) > before[name], BUSY, f"{name} tells the pause")  # noqa: B023
+            assert stage.told("pause", node)[-1].endswith("switch work")
+    finally:
+        resumed = ctl(stage, "resume")
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
 
 
 def test_a_veto_keeps_the_key_away_and_lets_the_lock_go(stage: Hooked) -> None:
     holder = rested(stage)
-    for node in stage.fleet.nodes:
-        (stage.signs / f"veto-{node.name}").touch()
+    stage.sign("veto")
     standbys = stage.fleet.standbys(holder)
     starts = {node.name: mark(node) for node in standbys}
     promoted = {node.name: len(stage.told("promote", node)) for node in stage.fleet.nodes}
@@ -95,7 +168,5 @@ def test_a_veto_keeps_the_key_away_and_lets_the_lock_go(stage: Hooked) -> None:
         told_since(node, starts[node.name], "a hook refuses the promotion", "under maintenance", deadline=60.0)
         told_since(node, starts[node.name], "released the lock: a hook refuses")
     assert {node.name: len(stage.told("promote", node)) for node in stage.fleet.nodes} == promoted
-    for sign in stage.signs.iterdir():
-        sign.unlink()
+    stage.clear()
     stage.healthy()
-    stage.safe()

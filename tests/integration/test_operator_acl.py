@@ -83,6 +83,11 @@ def test_an_operator_gives_orders_and_cannot_touch_the_lock(stage: Guarded) -> N
     for words in (["pause", "--for", "1m"], ["resume"], ["drain", holder.name], ["undrain", holder.name]):
         done = stage.ctl("operator", *words)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
+    standby = stage.fleet.standbys(new)[0]
+    for words in (["status"], ["history"], ["restart", standby.name]):
+        done = stage.ctl("operator", *words)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        rested(stage)
     client = stage.as_who("operator")
     for key in (lock_key(stage.account), member_key(stage.account, new.name), history_key(stage.account, stage.term())):
         denied(client, key)

@@ -3,12 +3,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from integration.operator_line import ctl, flagged
-from integration.scenario import BUSY, POLICY, SHORT_HOLD_OFF, Stage, heal, release_bound, rested, single
+from integration.operator_line import ctl, flagged, view
+from integration.scenario import (
+    BUSY,
+    POLICY,
+    SHORT_HOLD_OFF,
+    Stage,
+    boottime,
+    heal,
+    release_bound,
+    rested,
+    single,
+    steal_bound,
+    told,
+)
 from kuutamo_localnet.fleet_node import Part
 from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.wait import eventually
@@ -59,15 +72,47 @@ def test_drain_hands_over_marks_and_undrain_takes_it_back(stage: Stage) -> None:
 
 def test_a_pause_holds_a_crash_on_its_node_and_ends(stage: Stage) -> None:
     holder = rested(stage)
-    term = stage.term()
+    before = stage.last_interval(holder)
     assert ctl(stage, "pause", "--for", "2m", "--reason", "maintenance").returncode == 0
     for node in stage.fleet.standbys(holder):
         eventually(lambda node=node: flagged(stage, node, "paused"), BUSY, f"{node.name} is paused")  # type: ignore[misc]
     assert "maintenance" in ctl(stage, "status").stdout
     holder.kill(Part.NEARD)
-    eventually(lambda: stage.term() > term and stage.holder() is holder, 120, "the same node validates again")
+    eventually(
+        lambda: stage.last_interval(holder).loaded_at > before.loaded_at and stage.holder() is holder,
+        120,
+        "the same node validates again",
+    )
     assert ctl(stage, "resume").returncode == 0
     assert stage.healthy() is holder
+
+
+def test_a_pause_of_one_node_leaves_the_lock_to_the_others(stage: Stage) -> None:
+    holder = rested(stage)
+    paused, free = sorted(stage.fleet.standbys(holder), key=lambda node: node.name)
+    assert ctl(stage, "pause", "--node", paused.name, "--for", "5m").returncode == 0
+    eventually(lambda: flagged(stage, paused, "paused"), BUSY, f"{paused.name} is paused")
+    assert not flagged(stage, free, "paused")
+    holder.kill(Part.NEARD)
+    new, _ = stage.taken_over(holder, release_bound() + BUSY)
+    assert new is free
+    assert ctl(stage, "resume", "--node", paused.name).returncode == 0
+    stage.healthy()
+
+
+def test_a_pause_ends_by_itself_and_then_a_standby_takes_over(stage: Stage) -> None:
+    """Nobody takes over before its end, however long the holder has been gone, and nobody has to end it."""
+    holder = rested(stage)
+    assert ctl(stage, "pause", "--for", "30s").returncode == 0
+    over = boottime() + view(stage)["pauses"][0]["until"] - time.time()
+    for node in stage.fleet.standbys(holder):
+        eventually(lambda node=node: flagged(stage, node, "paused"), BUSY, f"{node.name} is paused")  # type: ignore[misc]
+    holder.lose_host()
+    _, interval = stage.taken_over(holder, 30 + steal_bound() + BUSY)
+    assert interval.loaded_at > over - 0.5, "somebody took over during the pause"
+    assert view(stage)["pauses"] == []
+    holder.return_host()
+    stage.healthy()
 
 
 def test_when_every_candidate_is_drained_nobody_moves_and_the_metrics_say_why(stage: Stage) -> None:
@@ -97,3 +142,17 @@ def test_the_node_with_the_fresher_head_goes_first_and_the_stale_one_when_it_is_
     holder.kill(Part.NEARD)
     new, _ = stage.taken_over(holder, release_bound() + BUSY)
     assert new is fresh
+    for node in (holder, fresh):
+        node.lose_host()
+    # Alone it goes, but not below what the last holder may have signed.
+    told(stale, "the chain has not passed height", f"the last of {fresh.name}", deadline=steal_bound() + BUSY)
+    eventually(lambda: stage.lock()[0] == "", POLICY.law.session_ttl * 2 + BUSY, "the lock is free")
+    record = stage.lock()[1]
+    assert record is not None
+    assert record.node_id == fresh.name
+    stale.behaviour(isolated=False)
+    new, _ = stage.taken_over(fresh, steal_bound() + BUSY)
+    assert new is stale
+    for node in (holder, fresh):
+        node.return_host()
+    stage.healthy()

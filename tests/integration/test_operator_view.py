@@ -91,7 +91,7 @@ def test_each_exit_code(server: ConsulServer, fleet: WrittenFleet) -> None:
     assert re.search(r"n2 +standby +Voting +- +997 +3 +7 +- +2\.10\.0 +84 +0 +- ", text)
     fleet.join("n2", eligible=False, ineligible=["syncing"])
     code, text = status(server, fleet)
-    assert (code, "no standby can take over" in text, "syncing" in text) == (1, True, True)
+    assert (code, "no eligible standby" in text, "syncing" in text) == (1, True, True)
     fleet.join("n2", eligible=True)
     fleet.silence("n2")
     code, text = status(server, fleet)
@@ -251,7 +251,7 @@ def test_watching_a_fleet_until_ctrl_c(server: ConsulServer, fleet: WrittenFleet
         fleet.release("n1", 7, "asked to")
         fleet.join("n1")
         fleet.hold("n2", 8)
-        terminal.shows("held by n2, term 8", "no standby can take over")
+        terminal.shows("held by n2, term 8", "no eligible standby")
         terminal.press(b"\x03")
         assert terminal.ended() == 1
         text = terminal.text()

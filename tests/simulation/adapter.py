@@ -298,12 +298,12 @@ def _read_fleet(node: Supervisor, action: ac.ReadFleet, now: float) -> Request:
 
 def _answer(node: Supervisor, action: ac.AnswerRequest, now: float) -> Request:
     world = node.host.world
-    index = 0
+    index = action.index
 
     def run() -> Reply:
         nonlocal index
         refused = world.desk.write(action.request, action.index, node.host.name)
-        index = world.desk.index
+        index = action.index if refused is not None else world.desk.index
         return refused or Done()
 
     def finish(reply: Reply) -> ev.Event:

@@ -21,10 +21,11 @@ from kuutamod.core import decide as deciding
 from kuutamod.core import events as ev
 from kuutamod.core import observe as observing
 from kuutamod.core.change import replace as changed
+from kuutamod.core.desk import Desk, unsaid
 from kuutamod.core.lease import Lease, LeaseLaw, prove
 from kuutamod.core.model import LockView, NodeState, Slot, Watch
 from kuutamod.core.plan import Plan
-from kuutamod.core.protocol import LockRecord
+from kuutamod.core.protocol import LockRecord, Request
 from kuutamod.core.readiness import Reason
 from kuutamod.core.recovery import let_go
 from kuutamod.core.takeover import Opening
@@ -191,6 +192,16 @@ def _no_orphans(view: GuardView, now: float) -> Cause | None:
 # --- the Rust product ---
 
 
+_left_to_say = unsaid
+
+
+def _unsaid_anyway(desk: Desk) -> Request | None:
+    request, answer = desk.request, desk.answer
+    if request is None or answer is None or request.outcome is None or answer.outcome in (None, request.outcome):
+        return _left_to_say(desk)
+    return replace(request, outcome=answer.outcome, why=answer.why)
+
+
 def _rust_law(setup: Setup) -> Setup:
     """Session TTL 30 s renewed every 10 s, step-down 25 s after the last answer, behaviour delete, no lock delay."""
     nodes = []
@@ -314,6 +325,12 @@ MUTANTS = (
         "a holder acts before Consul has its confirmation, though the request may be withdrawn meanwhile",
         patches=((holder, "certain", lambda _: True),),
         breaks=frozenset({"stale request"}),
+    ),
+    Mutant(
+        "outcome told again",
+        "a node tells how a request ended though somebody has told it already",
+        patches=((upkeep, "unsaid", _unsaid_anyway),),
+        breaks=frozenset({"two outcomes"}),
     ),
     Mutant(
         "terms by hearsay",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kuutamod.hooks.call import HookCall, HookEvent
-from kuutamod.hooks.runner import HookRunner
+from kuutamod.hooks.runner import CAPACITY, HookRunner
 from kuutamod.log import Format, Level, Log
 
 PATIENCE = 60.0  # seconds; only a hang takes that long
@@ -78,9 +78,9 @@ class Hooks:
         path.chmod(mode)
         return path
 
-    def runner(self, deadline: float = LONG, **options: int) -> HookRunner:
+    def runner(self, deadline: float = LONG, capacity: int = CAPACITY) -> HookRunner:
         """A runner on the directory."""
-        return HookRunner(self.directory, deadline, self.log, os.environ, **options)
+        return HookRunner(self.directory, deadline, self.log, os.environ, capacity=capacity)
 
     def noted(self) -> list[str]:
         """What the hooks have noted so far."""
@@ -91,11 +91,11 @@ class Hooks:
         assert self.log.flush(PATIENCE)
         return self.stream.getvalue()
 
-    def run(self, test: Callable[[HookRunner], Awaitable[None]], deadline: float = LONG, **options: int) -> None:
+    def run(self, test: Callable[[HookRunner], Awaitable[None]], deadline: float = LONG, capacity: int = CAPACITY) -> None:
         """Run a test on a loop with a runner, and close that at the end."""
 
         async def body() -> None:
-            runner = self.runner(deadline, **options)
+            runner = self.runner(deadline, capacity)
             try:
                 async with asyncio.timeout(PATIENCE):
                     await test(runner)

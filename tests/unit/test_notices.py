@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.decide import decide
@@ -67,6 +69,26 @@ def test_a_handover_is_told_and_a_clean_stop_is_not() -> None:
     (call,) = told(rig, rig.state, ac.UnloadKey(1, Giveup("asked for by eve", False, successor="b", request="r1")))
     assert (call.event, call.reason) == (HookEvent.HANDOVER, "asked for by eve")
     assert told(rig, rig.state, ac.UnloadKey(1, Giveup("stopped: SIGTERM", False))) == []
+
+
+def test_a_holder_of_no_use_that_hands_over_by_itself_tells_that_too() -> None:
+    rig = Rig()
+    rig.validating()
+    giveup = Giveup("the head stands at 100 while b is better off", True, successor="b")
+    (call,) = told(rig, rig.state, ac.StopChild(1, 1.0, giveup.reason, giveup))
+    assert (call.event, call.reason) == (HookEvent.HANDOVER, giveup.reason)
+    begun = replace(rig.state, giveup=giveup)
+    assert told(rig, begun, ac.StopChild(1, 1.0, giveup.reason, giveup)) == [], "it is told once"
+
+
+def test_a_key_where_none_should_be_is_told_as_a_fence() -> None:
+    rig = Rig()
+    rig.registered()
+    rig.status(101, step=False, validator_key="ed25519:stranger")
+    decision = decide(rig.state, rig.now)
+    (call,) = told(rig, rig.state, *decision.actions)
+    assert call.event is HookEvent.FENCE
+    assert "shows validator key ed25519:stranger" in call.reason
 
 
 def test_a_pause_is_told_when_it_begins() -> None:

@@ -24,6 +24,25 @@ def test_the_best_standby_is_chosen_and_named_with_the_reason() -> None:
     assert "priority 70" in found.why
 
 
+def test_who_is_eligible_goes_before_who_is_only_not_unfit() -> None:
+    settling = {"priority": 90, "eligible": False, "ineligible": ("settling",)}
+    found = aim(changed(FLEET, 2, **settling), Wish())
+    assert isinstance(found, Aim)
+    assert (found.node, found.why) == ("node-b", "the only standby that can take over")
+    alone = aim(changed(changed(FLEET, 1, ineligible=("syncing",), eligible=False), 2, **settling), Wish())
+    assert isinstance(alone, Aim)
+    assert (alone.node, alone.why) == (
+        "node-c",
+        "the only standby that can take over (not eligible by itself: settling)",
+    )
+    paused = changed(changed(FLEET, 1, ineligible=("paused",), eligible=False), 2, ineligible=("paused",), eligible=False)
+    both = aim(paused, Wish())
+    assert isinstance(both, Aim)
+    assert "the best of node-b, node-c" in both.why
+    named = aim(changed(FLEET, 2, **settling), Wish(to="node-c"))
+    assert isinstance(named, Aim)
+
+
 def test_a_named_candidate_is_taken_as_it_is_asked_for() -> None:
     found = aim(FLEET, Wish(to="node-b"))
     assert isinstance(found, Aim)

@@ -94,7 +94,7 @@ def test_a_silent_node_is_told_from_a_live_one() -> None:
     assert rows[0] == "node-b|-|Voting|42|123456788|-|-|-|2.10.0|84/85|50|silent"
     # What it said last of itself is no news.
     assert rows[1].endswith("|silent")
-    assert "no standby can take over" in below(overview)[0]
+    assert "no eligible standby" in below(overview)[0]
 
 
 def test_lag_is_counted_from_the_highest_live_node() -> None:
@@ -242,7 +242,7 @@ def test_a_fleet_without_nodes() -> None:
     assert lines[:3] == [
         "pool.near: held by nobody, there is no lock yet",
         "no node has published a record",
-        "nobody holds the lock; no standby can take over",
+        "nobody holds the lock; no eligible standby",
     ]
 
 

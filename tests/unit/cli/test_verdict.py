@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from kuutamod.cli.verdict import Health, Holder, holder, verdict
+from kuutamod.cli.verdict import SOFT, Health, Holder, holder, verdict
 from kuutamod.consul.overview import Overview, Unread
+from kuutamod.core import readiness
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import FleetConfig
 from unit.cli.fleets import RECORD, WELL, changed, free, silent
@@ -21,12 +24,12 @@ A, B, C = WELL.members
     ("overview", "health", "text"),
     [
         (WELL, Health.WELL, "node-a holds the lock; node-b can take over"),
-        (replace(WELL, members=(A, C)), Health.NO_STANDBY, "node-a holds the lock; no standby can take over"),
-        (replace(WELL, members=(A, silent(B))), Health.NO_STANDBY, "node-a holds the lock; no standby can take over"),
+        (replace(WELL, members=(A, C)), Health.NO_STANDBY, "node-a holds the lock; no eligible standby"),
+        (replace(WELL, members=(A, silent(B))), Health.NO_STANDBY, "node-a holds the lock; no eligible standby"),
         (
             replace(WELL, config=FleetConfig(no_takeover=("node-b",))),
             Health.NO_STANDBY,
-            "node-a holds the lock; no standby can take over",
+            "node-a holds the lock; no eligible standby",
         ),
         (
             changed(WELL, 2, eligible=True),
@@ -43,7 +46,7 @@ A, B, C = WELL.members
         (
             replace(WELL, members=()),
             Health.NO_HOLDER,
-            "node-a holds the lock, but has no live member record; no standby can take over",
+            "node-a holds the lock, but has no live member record; no eligible standby",
         ),
         (
             replace(WELL, lock=LockView(9, "stranger", None)),
@@ -52,6 +55,39 @@ A, B, C = WELL.members
         ),
         (replace(WELL, lock=Unread("denied")), Health.UNKNOWN, "the lock can't be read: denied"),
         (replace(WELL, members=Unread("denied")), Health.UNKNOWN, "the nodes' records can't be read: denied"),
+        (
+            changed(WELL, 0, phase="promoting"),
+            Health.HOLDER_UNWELL,
+            "node-a holds the lock, but does not validate: it is promoting; node-b can take over",
+        ),
+        (
+            changed(WELL, 0, phase=""),
+            Health.HOLDER_UNWELL,
+            "node-a holds the lock, but does not validate: it is in no phase; node-b can take over",
+        ),
+        (
+            changed(WELL, 0, ineligible=("no-answer", "frozen")),
+            Health.HOLDER_UNWELL,
+            "node-a holds the lock, but its neard has stopped answering and its neard's head does not move; node-b can "
+            "take over",
+        ),
+        (
+            changed(replace(WELL, members=(A, C)), 0, ineligible=("few-peers",)),
+            Health.HOLDER_UNWELL,
+            "node-a holds the lock, but its neard has too few peers; no eligible standby",
+        ),
+        # What else a holder's record has is no reason to get up at night.
+        (changed(WELL, 0, ineligible=("drained", "paused")), Health.WELL, "node-a holds the lock; node-b can take over"),
+        (
+            changed(WELL, 1, eligible=False, ineligible=("settling", "lag")),
+            Health.NO_STANDBY,
+            "node-a holds the lock; no eligible standby, but node-b (settling, lag) would take the lock after its patience",
+        ),
+        (
+            changed(WELL, 1, eligible=False, ineligible=("settling", "paused")),
+            Health.NO_STANDBY,
+            "node-a holds the lock; no eligible standby",
+        ),
         # What does not decide it may be unreadable.
         (
             replace(WELL, config=Unread("x"), request=Unread("x"), history=Unread("x"), consul=Unread("x")),
@@ -66,7 +102,19 @@ def test_verdict(overview: Overview, health: Health, text: str) -> None:
 
 
 def test_the_codes_are_those_of_the_documentation() -> None:
-    assert [int(health) for health in (Health.WELL, Health.NO_STANDBY, Health.NO_HOLDER, Health.UNKNOWN)] == [0, 1, 2, 3]
+    assert {health.value: health.code for health in Health} == {
+        "well": 0,
+        "no-standby": 1,
+        "holder-unwell": 1,
+        "no-holder": 2,
+        "unknown": 3,
+    }
+
+
+def test_the_reasons_that_only_make_a_node_wait_are_those_of_the_rules() -> None:
+    calls = [each for each in ast.walk(ast.parse(Path(readiness.__file__).read_text())) if isinstance(each, ast.Call)]
+    soft = [call.args[0] for call in calls if any(word.arg == "soft" for word in call.keywords)]
+    assert {code.value if isinstance(code, ast.Constant) else readiness.NEW_WATCH for code in soft} == SOFT
 
 
 def test_the_session_tells_who_holds_not_the_value() -> None:

@@ -17,7 +17,8 @@ from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.overview import Overview
 from unit.cli.fleets import NOW, RECORD, WELL, free
 
-DOWN = "http://127.0.0.1:1: Connection refused"
+URL_DOWN = "http://127.0.0.1:1: Connection refused"
+DOWN = f"Consul can't be asked: {URL_DOWN}"
 
 
 def drawn(last: Seen | None, fault: str = "", width: int = 100) -> list[str]:
@@ -33,14 +34,14 @@ def test_a_fleet_that_was_just_read() -> None:
 
 def test_the_last_table_stays_under_a_red_line() -> None:
     lines = drawn(Seen(WELL, NOW), DOWN)
-    assert lines[1] == f"Consul can't be asked: {DOWN}. The table is 12s old."
+    assert lines[1] == f"{DOWN}. The table is 12s old."
     assert lines[2] == "pool.near: held by node-a, term 42"
     coloured = picture(Seen(WELL, NOW), DOWN, NOW + 12, 2.0, 100, colour=True)
     assert coloured[1].startswith("\x1b[1;31mConsul can't be asked")
 
 
 def test_there_may_be_no_table_yet() -> None:
-    assert drawn(None, DOWN) == ["08:00:12 UTC, every 2 s; Ctrl-C ends", f"Consul can't be asked: {DOWN}."]
+    assert drawn(None, DOWN) == ["08:00:12 UTC, every 2 s; Ctrl-C ends", f"{DOWN}."]
 
 
 def test_a_fault_is_broken_into_lines_and_harmless() -> None:
@@ -73,7 +74,7 @@ def test_the_exit_code_is_that_of_the_last_look(
     number: signal.Signals,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    looks = iter([WELL, ConsulError(Fault.UNREACHABLE, DOWN), overview, None])
+    looks = iter([WELL, ConsulError(Fault.UNREACHABLE, URL_DOWN), overview, None])
 
     def read() -> Overview:
         look = next(looks)
@@ -88,7 +89,7 @@ def test_the_exit_code_is_that_of_the_last_look(
     out = capsys.readouterr().out
     assert out.count("Ctrl-C ends") == 3
     assert "\x1b" not in out, "no escape sequence where there is no terminal"
-    assert f"Consul can't be asked: {DOWN}. The table is 0.0s old." in out
+    assert f"{DOWN}. The table is 0.0s old." in out
 
 
 @pytest.mark.parametrize("first", [WELL, None])
@@ -101,7 +102,7 @@ def test_consul_is_away_at_the_end(capsys: pytest.CaptureFixture[str], first: Ov
         if isinstance(look, KeyboardInterrupt):
             raise look
         if look is None:
-            raise ConsulError(Fault.UNREACHABLE, DOWN)
+            raise ConsulError(Fault.UNREACHABLE, URL_DOWN)
         return look
 
     assert watch(read, lambda: NOW, {}, 0.01) == 3

@@ -12,7 +12,18 @@ from kuutamod.core import events as ev
 from kuutamod.core.desk import Windows
 from kuutamod.core.holder import UNLOAD_PATIENCE
 from kuutamod.core.model import LockView, Peer
-from kuutamod.core.protocol import Ask, FleetConfig, LockRecord, MemberRecord, Outcome, Pause, Request, Step
+from kuutamod.core.protocol import (
+    LONGEST_WORD,
+    Ask,
+    FleetConfig,
+    LockRecord,
+    Mark,
+    MemberRecord,
+    Outcome,
+    Pause,
+    Request,
+    Step,
+)
 from unit.core.rig import KEY, RELEASED, Rig
 
 REQUEST = Request("r1", Ask.HANDOVER, "a", 5, issued=1000.0, expires=1060.0, node="b", by="eve@desk", reason="new disk")
@@ -114,7 +125,7 @@ def test_a_request_that_somebody_withdrew_meanwhile_is_not_acted_on() -> None:
     desk = asked(REQUEST, ready())
     answer = desk.take(ac.AnswerRequest)
     assert not desk.has(ac.UnloadKey)
-    desk.tell(ev.RequestAnswered(ev.Outcome.REFUSED, answer.request, 0, desk.now))
+    desk.tell(ev.RequestAnswered(ev.Outcome.REFUSED, answer.request, answer.index, desk.now))
     desk.asked(replace(REQUEST, outcome=Outcome.EXPIRED, why="withdrawn"))
     desk.run(5.0)
     assert not desk.has(ac.UnloadKey)
@@ -379,7 +390,7 @@ def test_a_standby_restarts_its_neard_once_and_says_when_it_is_back() -> None:
     desk.asked(request)
     desk.settle()
     assert not desk.has(ac.StopChild)
-    assert desk.steps() == [Step.PLANNED]
+    assert desk.steps() == [Step.PLANNED, Step.CONFIRMED], "from now on nobody withdraws it"
     assert "eve@desk" in desk.take(ac.StopChild).why
     desk.now += 1.0
     desk.died("exit code 0")
@@ -441,3 +452,94 @@ def test_a_restart_of_a_holder_that_has_lost_the_lock_meanwhile_is_refused() -> 
     desk.settle()
     assert desk.written().outcome is Outcome.REFUSED
     assert not desk.has(ac.StopChild)
+
+
+def test_a_blip_of_the_candidate_does_not_end_a_long_wait() -> None:
+    request = replace(REQUEST, when="200", expires=1600.0)
+    desk = asked(request, ready(request, eligible=False, ineligible=("no-answer",)))
+    desk.run(3.0)
+    assert "waiting for height 200" in desk.why
+    assert desk.written().outcome is None
+    desk.status(200, validator_key=KEY, validator_account="acct")
+    desk.settle()
+    assert desk.written().outcome is Outcome.REFUSED, "when it is time the candidate has to be well"
+
+
+def test_while_it_waits_no_sentence_runs_on() -> None:
+    """The log tells a sentence once a minute at most as long as it stays the same."""
+    request = replace(REQUEST, when="9000", expires=1600.0)
+    desk = asked(request, ready(request))
+    desk.run(2.0)
+    sentences = set()
+    for _ in range(20):
+        desk.run(0.5)
+        sentences.add(desk.why)
+    assert sentences == {"handover r1: waiting for height 9000"}
+
+
+def test_a_candidate_that_is_not_heard_of_is_waited_for() -> None:
+    desk = asked(REQUEST)
+    desk.fleet(ready(), step=False)
+    desk.state = replace(desk.state, peers=(replace(desk.state.peers[0], seen=desk.now - 4.0),))
+    desk.settle()
+    assert "b has not been heard of for a while" in desk.why
+    assert desk.written().marked(Step.CONFIRMED) is None
+
+
+def test_a_request_that_waits_does_not_keep_a_holder_that_is_of_no_use() -> None:
+    request = replace(REQUEST, when="9000", expires=90000.0)
+    desk = asked(request, ready(request))
+    desk.run(16.0, height=None)
+    assert desk.state.child is not None
+    assert desk.state.child.status is not None
+    ahead = desk.state.child.status.height + desk.state.policy.freeze_blocks
+    desk.fleet(ready(request, height=ahead))
+    stop = desk.take(ac.StopChild)
+    assert "while b is better off" in stop.why
+    desk.died("exit code 0")
+    release = desk.take(ac.Release)
+    assert (release.record.successor, release.record.fault, release.record.request) == ("b", True, "")
+
+
+def test_a_restart_of_the_holder_takes_no_restarting_standby_without_leave() -> None:
+    request = Request("r2", Ask.RESTART, "a", 5, issued=1000.0, expires=1060.0, node="a")
+    restarting = replace(CANDIDATE, node_id="c", priority=7, promotion="restart")
+    desk = asked(request, restarting)
+    assert desk.written().outcome is Outcome.REFUSED
+    desk = asked(request, restarting, CANDIDATE)
+    desk.written()
+    assert desk.take(ac.UnloadKey).giveup.successor == "b"
+    desk = asked(replace(request, allow_restart=True), restarting, CANDIDATE)
+    desk.written()
+    assert desk.take(ac.UnloadKey).giveup.successor == "c"
+
+
+def test_a_handover_that_was_confirmed_is_not_called_never_begun() -> None:
+    """The old holder died between its word and its first step: the lock has moved all the same."""
+    desk = Desk()
+    desk.registered()
+    desk.fleet()
+    confirmed = replace(REQUEST, node="a", holder="b", term=4, marks=(Mark(Step.CONFIRMED, 1000.5),))
+    desk.asked(confirmed)
+    released = LockRecord("host-b", "b", 4, guard_time=9, released=True, reason="the guard stopped neard")
+    desk.lock(LockView(8, None, released))
+    desk.run(10.0)
+    desk.lock(LockView(8, None, released), step=False)
+    desk.lock(LockView(9, None, released))
+    take = desk.take(ac.Take)
+    desk.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, desk.now, desk.now))
+    desk.settle()
+    said = desk.written()
+    assert said.outcome is None
+    assert said.marked(Step.ACQUIRED) is not None
+
+
+@pytest.mark.parametrize("when", ["tonight", "-5", "1e3", "9999999999999", "٣"])
+def test_a_moment_that_is_none_makes_no_request(when: str) -> None:
+    assert Request.from_json(replace(REQUEST, when=when).to_json()) is None
+
+
+def test_what_people_say_is_cut() -> None:
+    read = Request.from_json(replace(REQUEST, reason="я" * 40000, by="b" * 40000).to_json())
+    assert read is not None
+    assert (len(read.reason), len(read.by)) == (LONGEST_WORD, LONGEST_WORD)

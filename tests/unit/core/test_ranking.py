@@ -167,7 +167,7 @@ def test_a_pause_stops_takeovers_and_ends_by_itself() -> None:
     rig.fleet(config=FleetConfig(pauses=(Pause(until=5060.0, by="eve", reason="new disks"),)), wall=5000.0)
     assert "paused" in rig.codes()
     assert not rig.has(ac.Take)
-    assert "60 s more: new disks" in rig.why
+    assert "paused until 1970-01-01 01:24:20 UTC: new disks" in rig.why
     begun = rig.now
     while rig.now < begun + 59.0:
         rig.run(1.0)
@@ -235,3 +235,13 @@ def test_a_number_that_no_float_holds_is_no_number() -> None:
         record = LockRecord.from_json(f'{{"term": 1, "guard_time": 9, "idle": {number}}}')
         assert record is not None
         assert record.idle == 0.0
+
+
+def test_a_node_whose_key_file_is_gone_takes_no_lock() -> None:
+    rig = Fleet()
+    rig.status(101, key_present=False)
+    rig.lock(LockView(7, None, RELEASED))
+    assert "no-key" in rig.codes()
+    assert not rig.has(ac.Take)
+    rig.status(102)
+    assert rig.has(ac.Take)

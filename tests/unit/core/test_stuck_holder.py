@@ -9,7 +9,7 @@ from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.claim import Claim
 from kuutamod.core.lease import Lease
-from kuutamod.core.model import Home, Policy, Role
+from kuutamod.core.model import Giveup, Home, Policy, Role
 from kuutamod.core.recovery import LONGEST_PAUSE, after_failure
 from unit.core.rig import Rig
 
@@ -23,7 +23,7 @@ def test_a_node_that_keeps_failing_hands_over_once_the_hold_off_is_past() -> Non
     while at <= taken + hold_off + LONGEST_PAUSE:
         # Heartbeats go on, so the lease is as good as new at each failure.
         state = replace(state, lease=Lease("s1", 5, proof=at, since=taken, claim=Claim(fault=True)))
-        state = after_failure(state, "exit code 1", at)
+        state = after_failure(state, Giveup("exit code 1", fault=True), at)
         if state.lease is None:
             break
         at = state.faults.next_start + 1.0

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.guard.child import MARKER, start_time
+from kuutamod.neard import procfs
 from kuutamod.preflight import inspect as inspecting
 from kuutamod.preflight.clocks import judge_rate, judge_sync
 from kuutamod.preflight.finding import Level, Topic
@@ -191,6 +195,18 @@ def test_the_disk(node: Node, monkeypatch: pytest.MonkeyPatch, change: dict[str,
     assert says in node.one(Topic.HOME, level).text
 
 
+def test_a_lock_that_can_not_be_looked_at_hides_nothing_else(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(_: Path) -> int | None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = node.found(Topic.HOME)
+    monkeypatch.setattr(procfs, "lock_holder", read_only)
+    found = node.found(Topic.HOME)
+    (said,) = [each for each in found if each not in before]
+    assert (said.level, len(found)) == (Level.WARNING, len(before))
+    assert "LOCK can't be seen: Read-only file system" in said.text
+
+
 # --- neard and its config ---
 
 
@@ -220,8 +236,33 @@ def test_a_neard_for_another_kind_of_host(node: Node) -> None:
 
 
 def test_a_neard_that_others_could_replace(node: Node) -> None:
+    node.program(f"echo ran > {node.files.root}/ran; echo '{RELEASE}'")
     node.files["neard-bin"].chmod(0o777)
     assert "others could put another neard there" in node.one(Topic.NEARD, Level.WARNING).text
+    assert not (node.files.root / "ran").exists(), "it is not run"
+    assert [each.level for each in node.found(Topic.NEARD)] == [Level.WARNING]
+
+
+@AS_ROOT
+def test_root_runs_neard_as_its_user(node: Node, tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    ids.touch()
+    node.program(f"{{ id -u; id -g; id -G; echo $HOME; }} > {ids}; echo '{RELEASE}'")
+    everything_to(NOBODY, node)
+    with reachable(node.files.root):
+        assert any(RELEASE in each.text for each in node.found(Topic.NEARD, Level.OK)), node.found(Topic.NEARD)
+    assert ids.read_text().split() == [str(NOBODY), str(NOBODY), str(NOBODY), "/"]
+
+
+@AS_ROOT
+def test_a_user_without_a_name_has_no_group_either(node: Node, tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    ids.touch()
+    node.program(f"{{ id -u; id -G; }} > {ids}; echo '{RELEASE}'")
+    everything_to(4_000_000, node)
+    with reachable(node.files.root):
+        assert any(RELEASE in each.text for each in node.found(Topic.NEARD, Level.OK)), node.found(Topic.NEARD)
+    assert ids.read_text().split() == ["4000000", "65534"]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +384,19 @@ def test_hooks(node: Node) -> None:
 # --- who looks ---
 
 
+@contextmanager
+def reachable(place: Path) -> Iterator[None]:
+    """Let every user come as far as ``place``, and to nothing beside it."""
+    before = {path: path.stat().st_mode for path in place.parents if not path.stat().st_mode & 0o001}
+    for path, mode in before.items():
+        path.chmod(mode | 0o011)
+    try:
+        yield
+    finally:
+        for path, mode in before.items():
+            path.chmod(mode)
+
+
 def everything_to(uid: int, node: Node) -> None:
     """Give all files of a node to one user, as if kuutamod ran as him, and let others come near them."""
     node.files.root.chmod(0o755)
@@ -379,6 +433,20 @@ def test_a_home_that_another_user_can_not_even_reach(node: Node) -> None:
         findings = node.inspect()
     assert not [each for each in findings if each.level is Level.FAULT and each.topic is not Topic.CONSUL], findings
     assert any("neard's home is somebody else's" in each.text for each in findings)
+
+
+@AS_ROOT
+def test_kuutamods_user_is_told_whose_process_has_its_port(node: Node) -> None:
+    everything_to(NOBODY, node)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    node.files.options["exporter-address"] = f"127.0.0.1:{port}"
+    code = f"import socket\nlistener = socket.create_server(('127.0.0.1', {port}))"
+    with another_process(code), unprivileged(node.files.root):
+        found = node.one(Topic.PORTS, Level.FAULT)
+    assert "is taken by a process of root that can't be seen" in found.text
+    assert found.remedy.startswith("look again as root"), found
 
 
 @AS_ROOT

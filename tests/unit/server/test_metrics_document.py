@@ -108,3 +108,41 @@ def test_the_document_names_every_field_of_status() -> None:
 
 def test_the_document_names_every_field_of_a_term() -> None:
     assert fields_of("`/history`") == list(terms.to_json(TermRecord(1, "a", 0.0)))
+
+
+def alerts() -> dict[str, str]:
+    """The alert rules of the document: name -> expression."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    rules = re.findall(r"^ +- alert: (\w+)\n +expr: (.+)$", block, re.MULTILINE)
+    assert len(rules) == block.count("alert:") == block.count("expr:"), "a rule is not read by this test"
+    return dict(rules)
+
+
+def test_the_alert_rules_name_metrics_that_exist() -> None:
+    known = exported()
+    for rule, expression in alerts().items():
+        names = re.findall(r"kuutamod_\w+", expression)
+        assert names, rule
+        for name in names:
+            family = re.sub(r"_(bucket|count|sum)$", "", name)
+            assert family in known, (rule, name)
+            assert family == name or known[family][0] == "histogram", (rule, name)
+
+
+def test_the_alert_rules_name_label_values_that_exist() -> None:
+    series = everything()
+    for rule, expression in alerts().items():
+        for name, label, value in re.findall(r'(kuutamod_\w+)\{(\w+)="([^"]*)"\}', expression):
+            assert re.search(rf'^{name}\{{[^}}]*{label}="{re.escape(value)}"', series, re.MULTILINE), (rule, name, value)
+
+
+def test_there_is_an_alert_for_each_trouble_that_needs_somebody() -> None:
+    assert {
+        "KuutamodNoHolder",
+        "KuutamodNoEligibleStandby",
+        "KuutamodCannotFence",
+        "KuutamodFenceMarginLow",
+        "KuutamodPauseLeftOn",
+        "KuutamodRequestPending",
+        "KuutamodNeardCrashLoop",
+    } == set(alerts())

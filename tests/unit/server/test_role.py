@@ -71,7 +71,7 @@ def test_a_free_lock_is_not_called_held() -> None:
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        (snapshots.PAUSED, "takeovers are paused for 30 s more: new switch"),
+        (snapshots.PAUSED, "takeovers are paused until 2023-11-14 22:16:21 UTC: new switch"),
         (snapshots.DRAINED, "drained"),
         (replace(ELIGIBLE, stop_requested="SIGTERM"), "shutting down"),
         (replace(ELIGIBLE, child=None), "neard does not answer yet"),

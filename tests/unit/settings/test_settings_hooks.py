@@ -51,6 +51,12 @@ def test_no_directory(node: NodeFiles, value: str, problem: str) -> None:
     assert message.startswith(f"--hook-dir / KUUTAMO_HOOK_DIR is {value!r} (flag --hook-dir): {problem}")
 
 
+@pytest.mark.parametrize("value", ["", "hooks", "/no/such/hooks", "/etc/passwd", "/\0"])
+def test_a_fault_is_told_once(node: NodeFiles, value: str) -> None:
+    node.options["hook-dir"] = value
+    assert len(node.faults()) == 1
+
+
 def to_nobody(path: Path) -> None:
     """Give a file or directory away."""
     os.chown(path, NOBODY, NOBODY)

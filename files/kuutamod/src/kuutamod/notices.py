@@ -15,10 +15,11 @@ def notices(before: NodeState, after: NodeState, actions: Sequence[ac.Action], n
     """What happened from ``before`` to ``after``, with the actions that are begun now (boottime seconds)."""
     found: list[tuple[HookEvent, str]] = []
     for action in actions:
-        if isinstance(action, ac.KillChild) and _keyed(after):
+        if isinstance(action, ac.KillChild) and (_keyed(after) or _shows_key(after)):
             found.append((HookEvent.FENCE, action.why))
-        if isinstance(action, ac.UnloadKey) and (action.giveup.request or action.giveup.successor):
-            found.append((HookEvent.HANDOVER, action.giveup.reason))
+        giveup = action.giveup if isinstance(action, ac.UnloadKey | ac.StopChild | ac.KillChild) else None
+        if giveup is not None and before.giveup is None and (giveup.request or giveup.successor):
+            found.append((HookEvent.HANDOVER, giveup.reason))
     if _live(after) and not _live(before):
         found.append((HookEvent.PROMOTE, after.lease.claim.why if after.lease is not None else ""))
     if _keyed(before) and not _keyed(after):
@@ -36,6 +37,11 @@ def notices(before: NodeState, after: NodeState, actions: Sequence[ac.Action], n
 
 def _keyed(state: NodeState) -> bool:
     return state.child is not None and state.child.keyed
+
+
+def _shows_key(state: NodeState) -> bool:
+    status = state.child.status if state.child is not None else None
+    return status is not None and status.validator_key is not None
 
 
 def _live(state: NodeState) -> bool:

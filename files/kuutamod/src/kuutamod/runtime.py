@@ -214,7 +214,7 @@ class Supervisor:
         return ev.StatusAnswered(action.serial, status, sent, self._clock.now())
 
     async def _ask_windows(self) -> ev.Event:
-        account = self.state.identity.account_id
+        account = self.state.identity.validator_account  # the fleet's name for it may be another, see --account-id
         try:
             ask = partial(self._status.windows, account, WINDOWS_DEADLINE)
             windows = await self._windows_lane.run(ask, WINDOWS_DEADLINE)
@@ -276,20 +276,30 @@ async def _main(settings: Settings, clock: Clock, log: Log, notifier: Notifier) 
     events: asyncio.Queue[ev.Event] = asyncio.Queue()
     access, post = _guard_access(settings), events.put_nowait
     neard = NeardProcess(_files(settings), identity, lock, access, clock, post, log.warning)
-    status = StatusClient(settings.rpc_addr, settings.store, lock, clock)
-    hooks = HookRunner(settings.hook_dir, settings.hook_deadline, log, os.environ)
+    status = StatusClient(settings.rpc_addr, settings.store, lock, clock, settings.validator_key)
+    hooks = HookRunner(settings.hook_dir, settings.hook_deadline, log, os.environ, neard.children)
     supervisor = Supervisor(state, clock, neard, status, consul, memory, log, notifier, hooks, exporter, events)
     _stop_on_signals(supervisor, clock)
     exporter.observe_state(state)
     exporter.start()
     notifier.ready()
-    try:
-        await supervisor.run()
-    finally:
-        notifier.stopping()
-        await hooks.close(HOOKS_DEADLINE)
-        exporter.stop()
+    await _to_the_end(supervisor, notifier, hooks, exporter)
     return 0
+
+
+async def _to_the_end(supervisor: Supervisor, notifier: Notifier, hooks: HookRunner, exporter: Exporter) -> None:
+    """Supervise, then end what runs beside it. A fault ends that at once: as long as this process lives, the guard is no
+    orphan, and neard goes on with nobody to look after it.
+    """
+    try:
+        try:
+            await supervisor.run()
+        finally:
+            notifier.stopping()
+        await hooks.close(HOOKS_DEADLINE)  # neard is dead, so there is time for the last event
+    finally:
+        hooks.end()
+        exporter.stop()
 
 
 def _first_state(settings: Settings, now: float, term: int, old_session: str) -> NodeState:

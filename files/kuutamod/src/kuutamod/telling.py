@@ -76,6 +76,9 @@ def _about_the_rest(before: NodeState, event: ev.Event, state: NodeState) -> str
             return f"the term can't be kept on disk: {event.fault}"
         case ev.HistoryWritten() if event.fault:
             return f"the term's history can't be written, trying again: {event.fault}"
+        case ev.RequestAnswered() if event.why and before.request_refused == state.request_refused == state.desk.index:
+            # Once is no news: somebody else was quicker, and the request as it is by now is on its way.
+            return f"the answer to request {event.request.id} is not taken: {event.why}"
         case ev.HookAnswered() if event.veto:
             return f"a hook refuses the promotion: {event.veto}"
     return ""

@@ -12,7 +12,7 @@ from kuutamod.settings import ConfigFaults, Fault, Subject
 from kuutamod.settings.fields import Setting
 from kuutamod.settings.sources import Parser, UsageError, add_options, complete, flags_of, surplus
 
-_REMEDY = "kuutamoctl --help lists commands and options"
+_REMEDY = "`kuutamoctl --help` lists the commands, `kuutamoctl COMMAND --help` the options of one"
 
 
 def parse(argv: Sequence[str], commands: Sequence[Command], about: str, epilog: str) -> tuple[Command, argparse.Namespace]:
@@ -26,7 +26,7 @@ def parse(argv: Sequence[str], commands: Sequence[Command], about: str, epilog: 
     # argparse takes the value behind an unknown option for the command, and prints it, whatever it is.
     strange = [argument for argument in argv if argument.startswith("-") and _name(argument) not in known]
     if strange:
-        raise ConfigFaults(tuple(surplus(strange, known)))
+        raise ConfigFaults(tuple(surplus(strange, known, "kuutamoctl COMMAND --help")))
     try:
         found = _parser(commands, options, about, epilog).parse_args(_with_values(complete(argv, flags), options))
     except UsageError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kuutamod.cli.verdict import drained, holds, members
+from kuutamod.cli.verdict import drained, holds, members, unseen
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.events import SeenMember
 from kuutamod.core.handover import unfit
@@ -46,10 +46,9 @@ class Wish:
 
 def holder_of(overview: Overview, expect: str) -> tuple[SeenMember, LockRecord] | Refusal:
     """The node whose session holds the lock, with its record in the lock; it must be ``expect``, if that is given."""
+    if why := unseen(overview):
+        return Refusal(why)
     lock = overview.lock
-    for part, what in ((lock, "the lock"), (overview.members, "the nodes' records")):
-        if isinstance(part, Unread):
-            return Refusal(f"{what} can't be read: {part.why}")
     found = next((member for member in members(overview) if holds(overview, member)), None)
     if isinstance(lock, Unread) or found is None or lock.record is None:
         return Refusal("no live node holds the lock")
@@ -76,10 +75,12 @@ def aim(overview: Overview, wish: Wish) -> Aim | Refusal:
         if faults[wish.to]:
             return Refusal(faults[wish.to])
         return Aim(holder.record, lock.term, wish.to, "as asked for")
-    able = ordered([m.record for m in others if not faults[m.record.node_id]], MAX_LAG)
-    if not able:
+    able = [m.record for m in others if not faults[m.record.node_id]]
+    # Who is settling, has just come or is paused may be asked by name, but goes behind all who are eligible.
+    best = ordered([record for record in able if record.eligible] or able, MAX_LAG)
+    if not best:
         return Refusal(f"no standby can take over: {'; '.join(faults.values()) or 'there is none'}")
-    return Aim(holder.record, lock.term, able[0].node_id, _best(able))
+    return Aim(holder.record, lock.term, best[0].node_id, _best(best))
 
 
 def settled(overview: Overview, request: Request) -> tuple[Outcome, str] | None:
@@ -101,11 +102,12 @@ def _fault(overview: Overview, member: SeenMember, holder: MemberRecord, allow_r
 
 
 def _best(able: Sequence[MemberRecord]) -> str:
+    first = able[0]
+    late = f" (not eligible by itself: {', '.join(first.ineligible)})" if not first.eligible else ""
     if len(able) == 1:
-        return "the only standby that can take over"
-    return (
-        f"the best of {_names([record.node_id for record in able])}: priority {able[0].priority}, height {able[0].height}"
-    )
+        return f"the only standby that can take over{late}"
+    names = _names([record.node_id for record in able])
+    return f"the best of {names}: priority {first.priority}, height {first.height}{late}"
 
 
 def _names(names: Sequence[str]) -> str:

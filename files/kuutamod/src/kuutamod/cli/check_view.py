@@ -8,7 +8,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
-from kuutamod.cli.text import Span, Style, paint, visible
+from kuutamod.cli.text import Span, Style, counted, paint, visible
 from kuutamod.preflight.finding import Finding, Level, Topic
 from kuutamod.preflight.inspect import Preflight
 from kuutamod.redact import redact
@@ -68,13 +68,9 @@ def _clear(text: str) -> str:
 
 def _summary(found: Preflight, colour: bool) -> str:
     count = Counter(finding.level for finding in found.findings)
-    parts = [f"{count[Level.OK]} ok", _counted(count[Level.WARNING], "warning"), _counted(count[Level.FAULT], "fault")]
+    parts = [f"{count[Level.OK]} ok", counted(count[Level.WARNING], "warning"), counted(count[Level.FAULT], "fault")]
     worst = next((level for level in (Level.FAULT, Level.WARNING) if count[level]), Level.OK)
     return paint([Span(", ".join(parts), _STYLES[worst])], colour)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def as_json(found: Preflight, code: int) -> str:

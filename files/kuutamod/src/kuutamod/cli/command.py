@@ -11,6 +11,7 @@ from typing import Any
 
 from kuutamod.cli.text import visible
 from kuutamod.clock import BootClock
+from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.settings import ConfigFaults
 from kuutamod.settings.consul import read_consul
@@ -22,6 +23,8 @@ DEADLINE = 10.0
 """Seconds for Consul to answer one question, all URLs together."""
 
 DONE = 0
+REFUSED = 1
+"""What was asked for can't be; nothing has changed."""
 FAULTY_OPTIONS = 2
 """As every kuutamo program; the message on standard error tells it from a command's own 2."""
 CONSUL_FAILED = 3
@@ -90,8 +93,8 @@ class Command:
     """One command.
 
     ``about``: one line on what it does. ``run`` returns the exit code; ``exit_codes`` says what they mean. ConfigFaults and
-    ConsulError may be raised by it; they are told, and become FAULTY_OPTIONS and CONSUL_FAILED. ``groups``: the settings
-    it takes; any but CONNECTION it has to read from the context itself.
+    ConsulError may be raised by it; they are told, and become FAULTY_OPTIONS and the code of ``failure``. ``groups``: the
+    settings it takes; any but CONNECTION it has to read from the context itself.
     """
 
     name: str
@@ -105,3 +108,12 @@ class Command:
 def complain(text: str) -> None:
     """One line on standard error, under the program's name."""
     print(f"kuutamoctl: {visible(text)}", file=sys.stderr)
+
+
+def failure(error: ConsulError) -> tuple[str, int]:
+    """What a failed question to Consul means, in words for people, and the exit code that says so."""
+    if error.fault is Fault.CONFLICT:
+        return f"refused: {error}", REFUSED
+    if error.fault is Fault.FORBIDDEN:
+        return f"Consul refuses: {error}", CONSUL_FAILED
+    return f"Consul can't be asked: {error}", CONSUL_FAILED

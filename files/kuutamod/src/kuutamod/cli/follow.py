@@ -13,17 +13,17 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kuutamod.cli.asking import settled
-from kuutamod.cli.command import Connection, complain
+from kuutamod.cli.command import Connection, complain, failure
 from kuutamod.cli.moments import clock, duration
 from kuutamod.cli.screen import say
 from kuutamod.cli.text import visible
 from kuutamod.consul import orders
 from kuutamod.consul.faults import ConsulError
 from kuutamod.consul.overview import read_overview
-from kuutamod.core.protocol import Mark, Outcome, Request, Step
+from kuutamod.core.protocol import Ask, Mark, Outcome, Request, Step
 
 LOOK = 0.3
 """Seconds between two looks at the request."""
@@ -32,7 +32,7 @@ ANSWER = 5.0
 GRACE = 3.0
 """Seconds after its end that the holder gets to say that a request has expired, before it is withdrawn from here."""
 FINISH = 120.0
-"""Seconds that a request which was begun gets to end, after its own end."""
+"""Seconds that a request which was begun gets to end, after its own end; a neard that has to start gets its time on top."""
 
 
 class Exit(enum.IntEnum):
@@ -90,9 +90,14 @@ class Follower:
         self._told: set[Step] = set()
         self._fault = ""
         self._replaced = False
+        self._arrived = True
 
-    def follow(self, request: Request) -> Told:
-        """Tell each phase as it is reached. Raises nothing: what Consul refuses is told, and tried again."""
+    def follow(self, request: Request, sure: bool = True) -> Told:
+        """Tell each phase as it is reached. Raises nothing: what Consul refuses is told, and tried again.
+
+        ``sure``: Consul has said that it has the request.
+        """
+        self._arrived = sure
         while True:
             seen = self._look(request)
             request = seen if seen is not None else request
@@ -102,8 +107,10 @@ class Follower:
                 return self._ended(request)
             if self._replaced and (told := self._shown(request)) is not None:
                 return told
+            if self._replaced and request.ask is Ask.RESTART:
+                return self._unknown(request)  # the lock shows nothing of it, however long one looks
             now = self._wall()
-            if now > request.expires + FINISH:
+            if now > request.expires + orders.finish(request, FINISH):
                 return self._unknown(request)
             if now > request.expires + GRACE and not orders.begun(request):
                 request = self._withdraw(request)
@@ -113,25 +120,32 @@ class Follower:
     def _look(self, request: Request) -> Request | None:
         """The request as it is; None when it can't be read, or another one has taken its place.
 
-        Another one is asked for only when this one has ended: then the lock is all that still shows how.
+        Another one is asked for only when this one has ended: then the lock is all that still shows how. One that is older
+        has not taken the place of one that perhaps never arrived.
         """
         try:
             seen = orders.read(self._to.consul, self._to.account_id, ANSWER)
         except ConsulError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
-                complain(f"Consul can't be asked, trying on: {error}")
+                complain(f"{failure(error)[0]}; trying on")
             return None
         self._fault = ""
-        self._replaced = seen is not None and seen.id != request.id
-        return None if self._replaced else seen
+        if seen is None or seen.id != request.id:
+            self._replaced = seen is not None and (self._arrived or seen.issued >= request.issued)
+            return None
+        self._arrived, self._replaced = True, False
+        return seen
 
     def _withdraw(self, request: Request) -> Request:
         why = "not begun in time, withdrawn"
         try:
-            return orders.withdraw(self._to.consul, self._to.account_id, request.id, why, ANSWER) or request
+            found = orders.withdraw(self._to.consul, self._to.account_id, request.id, why, ANSWER)
         except ConsulError:
             return request
+        if found is None and not self._arrived and not self._replaced:
+            return replace(request, outcome=Outcome.EXPIRED, why="it never arrived in Consul")
+        return found or request
 
     def _mark(self, mark: Mark) -> None:
         if mark.step not in self._told:
@@ -149,9 +163,15 @@ class Follower:
             return told
         newest = max(request.marks, key=lambda mark: mark.at, default=None)
         phase = newest.step.value if newest is not None else "nothing"
+        text = f"unknown: {phase} is the last that was seen of request {request.id}"
+        if request.ask is Ask.RESTART and self._replaced:
+            text += ". Another one has taken its place, so it has ended, but nothing shows how"
+        elif request.ask is Ask.RESTART and orders.begun(request):
+            text += f". {request.node} has not said that its neard runs again; its log tells why"
         self._tell(
-            f"unknown: {phase} is the last that was seen of request {request.id}. Nothing is rolled back. Look with "
-            "`kuutamoctl status`; don't start a neard with the key by hand"
+            visible(
+                f"{text}. Nothing is rolled back. Look with `kuutamoctl status`; don't start a neard with the key by hand"
+            )
         )
         return Told(Exit.UNKNOWN, request)
 

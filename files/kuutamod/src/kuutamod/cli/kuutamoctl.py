@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kuutamod.cli.arguments import parse
-from kuutamod.cli.command import BROKEN_PIPE, CONSUL_FAILED, FAULTY_OPTIONS, INTERRUPTED, Context, complain
+from kuutamod.cli.command import BROKEN_PIPE, FAULTY_OPTIONS, INTERRUPTED, Context, complain, failure
 from kuutamod.cli.commands import active_validator, check, confirm, drain, handover, history, pause, restart, status
 from kuutamod.consul.faults import ConsulError
 from kuutamod.settings import ConfigFaults
@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             complain(str(fault))
         return FAULTY_OPTIONS
     except ConsulError as error:
-        complain(f"Consul can't be asked: {error}")
-        return CONSUL_FAILED
+        text, code = failure(error)
+        complain(text)
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

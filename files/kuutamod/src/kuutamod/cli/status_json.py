@@ -68,7 +68,7 @@ def _finite(value: object) -> object:
 
 
 def _health(word: Verdict) -> Json:
-    return {"code": int(word.health), "health": word.health.name.lower().replace("_", "-"), "verdict": word.text}
+    return {"code": word.health.code, "health": word.health.value, "verdict": word.text}
 
 
 def lock(overview: Overview) -> Json | None:
@@ -134,6 +134,14 @@ def _pause(pause: Pause, now: float) -> Json:
         "by": pause.by,
         "reason": pause.reason,
     }
+
+
+NO_REQUEST: Json = {
+    **dict.fromkeys(("id", "ask", "holder", "term", "node", "when", "by", "reason", "issued", "expires")),
+    "phases": [],
+    **dict.fromkeys(("outcome", "ended", "why")),
+}
+"""In place of a request where none was made."""
 
 
 def request(request: Request | Unread | None) -> Json | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kuutamod.cli.moments import clock, duration
 from kuutamod.cli.nodes import NodeView, Role, newest, nodes, pauses, unread
 from kuutamod.cli.table import NARROWEST, Column, Row, boxed
-from kuutamod.cli.text import Span, Style, flow, paint
+from kuutamod.cli.text import Span, Style, counted, flow, paint
 from kuutamod.cli.verdict import Health, holder, verdict
 from kuutamod.consul.health import ConsulHealth
 from kuutamod.consul.overview import Overview, Unread
@@ -37,6 +37,7 @@ _STATES = {State.VALIDATING.value: Style.GREEN, State.VOTING.value: Style.CYAN, 
 _HEALTH = {
     Health.WELL: Style.GREEN,
     Health.NO_STANDBY: Style.YELLOW,
+    Health.HOLDER_UNWELL: Style.YELLOW,
     Health.NO_HOLDER: Style.ALARM,
     Health.UNKNOWN: Style.ALARM,
 }
@@ -200,15 +201,11 @@ def ended_at(request: Request) -> float:
 
 def _consul(health: ConsulHealth) -> Span:
     if not health.leader:
-        return Span(f"Consul: no leader, {_plural(health.servers, 'server')}", Style.ALARM)
-    text = f"Consul: leader {health.leader}, {_plural(health.servers, 'server')}"
+        return Span(f"Consul: no leader, {counted(health.servers, 'server')}", Style.ALARM)
+    text = f"Consul: leader {health.leader}, {counted(health.servers, 'server')}"
     if health.voters is not None:
         text += f", {health.voters} healthy and voting"
     text += f", can lose {health.tolerance}"
     if health.estimated:
         text += f" if all are healthy (autopilot's word: {health.estimated})"
     return Span(text, Style.YELLOW if health.tolerance == 0 else Style.PLAIN)
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -50,6 +50,11 @@ def clean(text: str) -> str:
     return visible(flat.translate({0xFE0E: None, 0xFE0F: None}))
 
 
+def counted(count: int, what: str) -> str:
+    """``1 server``, ``2 servers``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def width_of(text: str) -> int:
     """Columns of a terminal that a clean text takes."""
     return sum(map(_columns, text))

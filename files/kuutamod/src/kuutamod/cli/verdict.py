@@ -8,15 +8,36 @@ from dataclasses import dataclass
 
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.events import SeenMember
+from kuutamod.core.model import Phase
+from kuutamod.core.protocol import MemberRecord
 
 
-class Health(enum.IntEnum):
-    """How well a fleet is; the exit code of ``kuutamoctl status``."""
+class Health(enum.Enum):
+    """How well a fleet is; the value is the word for programs."""
 
-    WELL = 0
-    NO_STANDBY = 1
-    NO_HOLDER = 2
-    UNKNOWN = 3
+    WELL = "well"
+    NO_STANDBY = "no-standby"
+    HOLDER_UNWELL = "holder-unwell"
+    NO_HOLDER = "no-holder"
+    UNKNOWN = "unknown"
+
+    @property
+    def code(self) -> int:
+        """The exit code of ``kuutamoctl status``."""
+        return _CODES[self]
+
+
+_CODES = {Health.WELL: 0, Health.NO_STANDBY: 1, Health.HOLDER_UNWELL: 1, Health.NO_HOLDER: 2, Health.UNKNOWN: 3}
+
+SOFT = frozenset({"new-watch", "hold-off", "settling", "frozen", "few-peers", "old-head", "lag"})
+"""The reasons with which a node still takes an open lock, but only after the others had their chance."""
+
+_UNWELL = {
+    "no-answer": "its neard has stopped answering",
+    "frozen": "its neard's head does not move",
+    "few-peers": "its neard has too few peers",
+}
+"""What a holder says of itself that keeps it from validating well, by its code."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +92,53 @@ def eligible(overview: Overview, member: SeenMember) -> bool:
     return willing and not holds(overview, member) and not drained(overview, member.record.node_id)
 
 
-def verdict(overview: Overview) -> Verdict:
-    """How well the fleet is. A holder counts only while its member record is live."""
+def unseen(overview: Overview) -> str:
+    """Why nothing can be said of the fleet: a part that decides can't be read. Empty when all of them can."""
     for part, what in ((overview.lock, "the lock"), (overview.members, "the nodes' records")):
         if isinstance(part, Unread):
-            return Verdict(Health.UNKNOWN, f"{what} can't be read: {part.why}")
-    found = holder(overview)
-    ready = [member.record.node_id for member in members(overview) if eligible(overview, member)]
-    can = f"{', '.join(ready)} can take over" if ready else "no standby can take over"
+            return f"{what} can't be read: {part.why}"
+    return ""
+
+
+def verdict(overview: Overview) -> Verdict:
+    """How well the fleet is. A holder counts only while its member record is live."""
+    if why := unseen(overview):
+        return Verdict(Health.UNKNOWN, why)
+    found, ready, can = holder(overview), _ready(overview), _successors(overview)
     if found is None:
         return Verdict(Health.NO_HOLDER, f"nobody holds the lock; {can}")
     if not found.live:
         return Verdict(Health.NO_HOLDER, f"{found.name} holds the lock, but has no live member record; {can}")
+    records = [member.record for member in members(overview) if holds(overview, member)]
+    if wrong := _unwell(records[0]):
+        return Verdict(Health.HOLDER_UNWELL, f"{found.name} holds the lock, but {wrong}; {can}")
     return Verdict(Health.WELL if ready else Health.NO_STANDBY, f"{found.name} holds the lock; {can}")
+
+
+def _ready(overview: Overview) -> list[str]:
+    return [member.record.node_id for member in members(overview) if eligible(overview, member)]
+
+
+def _successors(overview: Overview) -> str:
+    """Who would take the lock if it became free now, at once or later."""
+    if ready := _ready(overview):
+        return f"{', '.join(ready)} can take over"
+    late = [member.record for member in members(overview) if _late(overview, member)]
+    if not late:
+        return "no eligible standby"
+    names = ", ".join(f"{record.node_id} ({', '.join(record.ineligible)})" for record in late)
+    return f"no eligible standby, but {names} would take the lock after its patience"
+
+
+def _late(overview: Overview, member: SeenMember) -> bool:
+    """Would this node take an open lock, but only after a while?"""
+    codes = set(member.record.ineligible)
+    free = member.session is not None and not holds(overview, member) and not drained(overview, member.record.node_id)
+    return free and bool(codes) and codes <= SOFT
+
+
+def _unwell(record: MemberRecord) -> str:
+    """What is wrong with a live holder; empty when it validates well."""
+    if record.phase != Phase.ACTIVE.value:
+        return f"does not validate: it is {record.phase or 'in no phase'}"
+    return " and ".join(text for code, text in _UNWELL.items() if code in record.ineligible)

@@ -6,6 +6,7 @@ For programs without an event loop; every function returns or raises ConsulError
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,8 @@ from kuutamod.consul.answers import read_key, transact
 from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
 from kuutamod.consul.once import ask_once
 from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.protocol import FleetConfig, Outcome, Request, Step, config_key, request_key
+from kuutamod.core.model import Policy
+from kuutamod.core.protocol import Ask, FleetConfig, Outcome, Request, Step, config_key, request_key
 
 TRIES = 5
 """How often a key that changes between reading and writing is read anew."""
@@ -23,6 +25,12 @@ STALE = 60.0
 """Seconds after its end for which a request that was never begun is still its writer's to end."""
 LOST = 600.0
 """Seconds after its end for which a request that was begun is left to the nodes to end."""
+START = Policy().start_timeout
+"""Seconds that a neard may take to start, unless the nodes are set to something else."""
+
+
+class Unsure(ConsulError):
+    """A new request was sent and not answered: Consul may have it, now or a moment later."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +47,85 @@ def begun(request: Request) -> bool:
 
 
 def place(settings: ConsulSettings, account_id: str, request: Request, deadline: float) -> Placed:
-    """Write a new request. Raises ConsulError (CONFLICT) with a text for people while another one is pending."""
-    return ask_once(settings, deadline, lambda client: _place(client, account_id, request))
+    """Write a new request.
+
+    Raises ConsulError (CONFLICT) with a text for people while another one is pending, and Unsure when Consul may have it
+    without having said so. Any other ConsulError: nothing was written, and nothing will be.
+    """
+    writes = _Writes()
+    try:
+        return ask_once(settings, deadline, lambda client: _place(client, account_id, request, writes))
+    except ConsulError as error:
+        # A conflict is found by reading: what was sent before has missed, for the key is another one's by now.
+        if writes.close() and error.fault is not Fault.CONFLICT:
+            raise Unsure(error.fault, error.why, error.refusals) from error
+        raise
+    finally:
+        writes.close()
 
 
-def _place(client: Any, account_id: str, request: Request) -> Placed:
+class _Writes:
+    """Which writes of one request may have been applied. For several threads.
+
+    A call that is not answered in time goes on in a thread of its own, and must not write once nobody waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._open = True
+        self._unrefused = 0
+
+    def begin(self) -> None:
+        """A write is about to be sent. Raises ConsulError after ``close``."""
+        with self._guard:
+            if not self._open:
+                raise ConsulError(Fault.TIMEOUT, "nobody waits for it any more")
+            self._unrefused += 1
+
+    def refused(self) -> None:
+        """Consul's answer says that a write was not applied."""
+        with self._guard:
+            self._unrefused -= 1
+
+    def close(self) -> bool:
+        """No more writes. May one have been applied?"""
+        with self._guard:
+            self._open = False
+            return self._unrefused > 0
+
+
+def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> Placed:
     key = request_key(account_id)
     for _ in range(TRIES):
         old, index = _read(client, key)
+        if old is not None and old.id == request.id:
+            return Placed(old, index)  # written through another URL, whose answer was lost
         if old is not None and old.outcome is None:
             if not _abandoned(old, request.issued):
                 raise ConsulError(Fault.CONFLICT, f"{_pending(old)} is pending; one request at a time")
             _swap(client, key, index, replace(old, outcome=Outcome.EXPIRED, why="nobody ended it"))
             continue
-        placed = _swap(client, key, index, request)
+        writes.begin()
+        try:
+            placed = _swap(client, key, index, request)
+        except Exception as error:
+            if classify(error).fault is Fault.FORBIDDEN:
+                writes.refused()
+            raise
         if placed is not None:
             return placed
+        writes.refused()
     raise _busy(key)
 
 
+def finish(request: Request, least: float) -> float:
+    """Seconds after its end that a request may need to end in its outcome: ``least``, and more if a neard has to start."""
+    slow = request.ask is Ask.RESTART or request.allow_restart
+    return least + (START if slow and begun(request) else 0.0)
+
+
 def _abandoned(request: Request, now: float) -> bool:
-    return now > request.expires + (LOST if begun(request) else STALE)
+    return now > request.expires + finish(request, LOST if begun(request) else STALE)
 
 
 def _pending(request: Request) -> str:

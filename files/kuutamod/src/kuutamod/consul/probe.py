@@ -17,7 +17,15 @@ from typing import Any
 
 from kuutamod.consul.answers import read_key
 from kuutamod.consul.faults import DENIED, ConsulError, Fault
-from kuutamod.core.protocol import config_key, history_key, lock_key, member_key, request_key
+from kuutamod.core.protocol import (
+    config_key,
+    history_key,
+    history_prefix,
+    lock_key,
+    member_key,
+    members_prefix,
+    request_key,
+)
 
 NO_SUCH_BEHAVIOR = "kuutamod-check"
 """Neither ``release`` nor ``delete``."""
@@ -130,8 +138,11 @@ def key_rights(client: Any, account_id: str, node_id: str) -> tuple[Right, ...]:
 def _asked(account_id: str, node_id: str) -> Sequence[tuple[str, str, Mapping[str, object]]]:
     """Each right: what for, the rule that grants it, and an operation that needs it and is refused in any case."""
     nobody = str(uuid.uuid4())
-    lock = f'key "{lock_key(account_id)}" {{ policy = "write" }}'
-    below = f'key_prefix "kuutamod/{account_id}/" {{ policy = "write" }}'
+    lock = _rule("key", lock_key(account_id), "write")
+    below = _rule("key_prefix", f"kuutamod/{account_id}/", "read")
+    members = _rule("key_prefix", members_prefix(account_id), "write")
+    history = _rule("key_prefix", history_prefix(account_id), "write")
+    answer = _rule("key", request_key(account_id), "write")
 
     def write(key: str) -> Mapping[str, object]:
         return {"Verb": "unlock", "Key": key, "Session": nobody, "Value": ""}
@@ -142,12 +153,17 @@ def _asked(account_id: str, node_id: str) -> Sequence[tuple[str, str, Mapping[st
     return [
         ("read the lock", lock, read(lock_key(account_id))),
         ("write the lock", lock, write(lock_key(account_id))),
-        ("write its member record", below, write(member_key(account_id, node_id))),
+        ("write its member record", members, write(member_key(account_id, node_id))),
         ("read the other nodes' records", below, read(member_key(account_id, STRANGER))),
-        ("write the history", below, write(history_key(account_id, 0))),
-        ("answer requests", below, write(request_key(account_id))),
+        ("write the history", history, write(history_key(account_id, 0))),
+        ("answer requests", answer, write(request_key(account_id))),
         ("read the fleet's config", below, read(config_key(account_id))),
     ]
+
+
+def _rule(kind: str, name: str, policy: str) -> str:
+    """A rule as a policy has it; together they are those of docs/operations.md, and no wider."""
+    return f'{kind} "{name}" {{ policy = "{policy}" }}'
 
 
 def token(client: Any) -> TokenInfo:

@@ -71,12 +71,13 @@ class ExtendGuard:
 
 @dataclass(frozen=True)
 class StopChild:
-    """SIGTERM, and SIGKILL after ``grace`` seconds."""
+    """SIGTERM, and SIGKILL after ``grace`` seconds. ``request``: what an operator has asked a node without the lock for."""
 
     serial: int
     grace: float
     why: str
     giveup: Giveup | None = None
+    request: str = ""
     slot = None
 
 

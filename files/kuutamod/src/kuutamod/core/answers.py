@@ -182,9 +182,11 @@ def _request_seen(state: NodeState, event: ev.RequestSeen) -> NodeState:
 def _request_answered(state: NodeState, event: ev.RequestAnswered) -> NodeState:
     state = done(state, Slot.REQUEST)
     desk, request = state.desk, event.request
-    if event.outcome is not ev.Outcome.APPLIED or desk.request is None or desk.request.id != request.id:
+    if event.outcome is not ev.Outcome.APPLIED:
+        return replace(state, request_refused=event.index)
+    if desk.request is None or desk.request.id != request.id:
         return state
-    return replace(state, desk=replace(desk, request=request, index=event.index))
+    return replace(state, desk=replace(desk, request=request, index=event.index), request_refused=None)
 
 
 def _windows_seen(state: NodeState, event: ev.WindowsSeen) -> NodeState:

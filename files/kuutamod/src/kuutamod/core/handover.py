@@ -20,6 +20,9 @@ from kuutamod.core.ranking import standbys
 PASSING = frozenset({"new-watch", "settling", "paused"})
 """What a candidate gets over by itself, or by being asked for by name (``paused``); anything else refuses the request."""
 
+CANDIDATE_INTERVAL = 1.0
+"""Seconds between two words of a node that is asked to take the lock: the holder lets go on the last one."""
+
 
 class Move(enum.Enum):
     """What the holder does about a request."""
@@ -31,13 +34,16 @@ class Move(enum.Enum):
 
 @dataclass(frozen=True)
 class Course:
-    """The holder's next move. ``step``: the phase reached; ``outcome`` with END; ``giveup`` with GO."""
+    """The next move of the node that is asked. ``step``: the phase reached; ``outcome`` with END; ``request`` with GO, and
+    ``giveup`` if it holds the lock.
+    """
 
     move: Move
     step: Step
     why: str
     outcome: Outcome | None = None
     giveup: Giveup | None = None
+    request: str = ""
 
 
 def expires(state: NodeState, request: Request) -> float:
@@ -67,18 +73,28 @@ def course(state: NodeState, request: Request, now: float) -> Course:
         return _end(Outcome.EXPIRED, "the holder did not validate yet") if late else _wait("it does not validate yet")
     if now >= expires(state, request):
         return _end(Outcome.EXPIRED, f"not begun in time: {_waiting_for(state, request)}")
+    if (wait := _waiting_for(state, request)) and request.when != "now":
+        return _wait(wait, Step.WAITING)  # what is wrong with the candidate by then is over, or is told when it is time
     candidate, fault = _candidate(state, request, now)
     if fault:
         return _end(Outcome.REFUSED, fault)
     name = candidate.record.node_id if candidate is not None else ""
-    if (wait := _waiting_for(state, request)) and request.when != "now":
-        return _wait(wait, Step.WAITING)
+    if candidate is not None and now - candidate.seen > _hearing(state, request):
+        return _wait(f"{name} has not been heard of for a while")
     if request.ask is Ask.HANDOVER and candidate is not None and candidate.record.ready_for != request.id:
         return _wait(f"{name} has not said yet that it is ready")
-    why = request.reason or "no reason given"
-    text = f"{request.ask.value} asked for by {request.by or 'an operator'}: {why}"
+    text = _text(request)
     giveup = Giveup(text, fault=False, successor=name, request=request.id)
-    return Course(Move.GO, Step.CONFIRMED, text, giveup=giveup)
+    return Course(Move.GO, Step.CONFIRMED, text, giveup=giveup, request=request.id)
+
+
+def _hearing(state: NodeState, request: Request) -> float:
+    """Seconds for which a candidate's word is good: three times as often it is told anew."""
+    return 3 * (CANDIDATE_INTERVAL if request.ask is Ask.HANDOVER else state.policy.member_interval)
+
+
+def _text(request: Request) -> str:
+    return f"{request.ask.value} asked for by {request.by or 'an operator'}: {request.reason or 'no reason given'}"
 
 
 def _wait(why: str, step: Step = Step.PLANNED) -> Course:
@@ -90,18 +106,19 @@ def _end(outcome: Outcome, why: str) -> Course:
 
 
 def _candidate(state: NodeState, request: Request, now: float) -> tuple[Peer | None, str]:
-    """The node that is to take the lock, or why there is none."""
-    if request.ask is Ask.RESTART:
-        best = standbys(state, now)
-        return next((peer for peer in state.peers if best and peer.record == best[0]), None), ""
-    if request.node == state.identity.node_id:
+    """The node that is to take the lock, or why it may not be; neither if a holder is restarted that has no standby."""
+    if request.ask is Ask.HANDOVER and request.node == state.identity.node_id:
         return None, f"{request.node} holds the lock already"
-    peer = next((peer for peer in state.peers if peer.record.node_id == request.node), None)
-    if peer is None:
-        return None, f"there is no node {request.node}"
+    names = [request.node] if request.ask is Ask.HANDOVER else [record.node_id for record in standbys(state, now)]
+    fault = f"there is no node {request.node}" if request.ask is Ask.HANDOVER else ""
+    known = {peer.record.node_id: peer for peer in state.peers}
     status = state.child.status if state.child is not None else None
     protocol = status.protocol if status is not None else 0
-    return peer, unfit(peer.record, peer.live, state.identity.fingerprint, protocol, request.allow_restart)
+    for peer in (known[name] for name in names if name in known):
+        fault = unfit(peer.record, peer.live, state.identity.fingerprint, protocol, request.allow_restart)
+        if not fault:
+            return peer, ""
+    return None, fault
 
 
 def unfit(record: MemberRecord, live: bool, fingerprint: str, protocol: int, allow_restart: bool) -> str:
@@ -131,7 +148,7 @@ def _waiting_for(state: NodeState, request: Request) -> str:
     if request.when == "window":
         return _window(state, head, request.min_window)
     if request.when != "now" and head < int(request.when):
-        return f"waiting for height {request.when}, the head is at {head}"
+        return f"waiting for height {request.when}"
     return ""
 
 
@@ -146,7 +163,7 @@ def _window(state: NodeState, head: int, shortest: int) -> str:
     if not fit:
         return f"no window of {shortest} blocks is known of in this epoch"
     start, end = min(fit)
-    return "" if start <= head + 1 else f"waiting for the window {start} to {end - 1}, the head is at {head}"
+    return "" if start <= head + 1 else f"waiting for the window {start} to {end - 1}"
 
 
 # --- after the lock has moved ---
@@ -192,7 +209,8 @@ def _taken(state: NodeState, request: Request) -> list[Progress]:
         return []
     if request.ask is Ask.RESTART and request.node != state.identity.node_id:
         return []
-    if lease.claim.request != request.id and not state.desk.knows(Step.UNLOADING):
+    begun = state.desk.knows(Step.CONFIRMED) if request.ask is Ask.HANDOVER else _under_way(state, request)
+    if lease.claim.request != request.id and not begun:
         text = f"never begun: {state.identity.node_id} holds the lock in term {lease.term}: {lease.claim.why}"
         return [Progress(Step.DONE, Outcome.REFUSED, text)]
     if request.ask is Ask.RESTART:
@@ -219,7 +237,10 @@ def _verdict(state: NodeState, request: Request, lease: Lease) -> Progress:
 def _restarted(state: NodeState, request: Request) -> list[Progress]:
     """A restart is done when the neard that was started since answers and is synced."""
     child = state.child
-    if not _restarts(state, request) or (child is not None and (child.stopping or _older(state, request))):
+    asked = request.ask is Ask.RESTART and request.node == state.identity.node_id and state.lease is None
+    if not asked or not _under_way(state, request):
+        return []
+    if child is not None and (child.stopping or child.unload_asked is not None):
         return []
     found = [Progress(Step.STOPPED)]
     if child is not None and child.synced and child.identified:
@@ -227,29 +248,36 @@ def _restarted(state: NodeState, request: Request) -> list[Progress]:
     return found
 
 
-def _restarts(state: NodeState, request: Request) -> bool:
-    begun = state.desk.knows(Step.PLANNED)
-    return request.ask is Ask.RESTART and request.node == state.identity.node_id and state.lease is None and begun
+def _under_way(state: NodeState, request: Request) -> bool:
+    """Was the restart that is asked of this node begun, here or in an earlier life of this supervisor?
 
-
-def _older(state: NodeState, request: Request) -> bool:
-    """Was this node's neard started before the request was planned? (Both moments are this host's.)"""
-    planned, child = request.marked(Step.PLANNED), state.child
-    return planned is None or child is None or child.started + state.wall < planned.at
+    A holder's is begun by its word: when the lease ends, that neard is dead. Nobody but this node confirms a restart of it,
+    so a confirmation that it doesn't remember is an earlier life's, and with that its neard has ended.
+    """
+    if state.stopped_for == request.id:
+        return True
+    answer = state.desk.answer
+    here = answer is not None and any(mark.step is Step.CONFIRMED for mark in answer.marks)
+    confirmed = request.marked(Step.CONFIRMED) is not None
+    return confirmed and (request.holder == request.node or not here)
 
 
 def restart(state: NodeState, now: float) -> Course | None:
-    """What a standby does about a request to restart its neard; None when there is none, or it is under way."""
+    """What a standby does about a request to restart its neard; None when there is none, or it is under way.
+
+    Like a holder it begins only once its confirmation is written: from then on nobody withdraws the request.
+    """
     request = state.desk.pending
     asked = request is not None and request.ask is Ask.RESTART and request.node == state.identity.node_id
-    if request is None or not asked or state.lease is not None:
+    if request is None or not asked or state.lease is not None or _under_way(state, request):
         return None
     if request.holder == request.node:
-        begun = state.desk.knows(Step.UNLOADING) or state.ghost is not None
-        return None if begun else _end(Outcome.REFUSED, "it does not hold the lock any more")
-    if request.marked(Step.PLANNED) is None:
-        if now >= expires(state, request):
-            return _end(Outcome.EXPIRED, "not begun in time")
-        return _wait("about to restart neard")
-    why = f"restart asked for by {request.by or 'an operator'}: {request.reason or 'no reason given'}"
-    return Course(Move.GO, Step.PLANNED, why) if _older(state, request) else None
+        unsure = state.desk.knows(Step.CONFIRMED) or state.ghost is not None
+        return None if unsure else _end(Outcome.REFUSED, "it does not hold the lock any more")
+    if state.fleet_read is None:
+        return None  # nor does it know the time of day
+    if now >= expires(state, request):
+        return _end(Outcome.EXPIRED, "not begun in time")
+    if not certain(state):
+        return Course(Move.WAIT, Step.CONFIRMED, "about to restart neard")
+    return Course(Move.GO, Step.CONFIRMED, _text(request), request=request.id)

@@ -57,8 +57,11 @@ def _wait_for_chain(plan: Plan, child: Child, why: Reason) -> str:
     height = child.status.height if child.status is not None else 0
     if plan.after(child.head_changed + state.policy.freeze_timeout):
         fresher = fresher_peer(state, height, plan.now)
+        if fresher is not None and (pause := paused(state, plan.now)) is not None:
+            return f"promoting, not yet: {why.text}; handovers are paused: {pause.reason}"
         if fresher is not None:
-            fault = Giveup(f"{why.text}, while {fresher.record.node_id} is ahead", fault=True)
+            name = fresher.record.node_id
+            fault = Giveup(f"{why.text}, while {name} is ahead", fault=True, successor=name)
             plan.do(ac.KillChild(child.serial, fault.reason, fault))
     return f"promoting, not yet: {why.text}"
 
@@ -71,9 +74,11 @@ def check_key(plan: Plan, child: Child) -> str:
     if state.giveup is not None:
         return unload_and_stop(plan, child, state.giveup)
     poll(plan, child)
-    said = answer(plan, child)
+    begins, said = answer(plan, child)
     if child.key_live:
-        return said or _idle(plan, child) or f"validating in term {lease.term}"
+        # A request that waits does not keep a holder that is of no use.
+        idle = None if begins else _idle(plan, child)
+        return (said if begins else idle or said) or f"validating in term {lease.term}"
     if child.role is Role.VALIDATOR:
         # `started` counts a long cold start; from the first answer on, the key must show within the hot swap time.
         late = child.started + state.policy.start_timeout
@@ -111,11 +116,11 @@ def unload_and_stop(plan: Plan, child: Child, giveup: Giveup) -> str:
     return f"giving the lock up: {giveup.reason}: stopping neard"
 
 
-def answer(plan: Plan, child: Child) -> str | None:
-    """Act on an operator's request for this holder; a sentence once it has begun or ended."""
+def answer(plan: Plan, child: Child) -> tuple[bool, str | None]:
+    """Act on an operator's request for this holder: does it begin now, and a sentence about it if there is one."""
     state, request = plan.state, mine(plan.state)
     if request is None:
-        return None
+        return False, None
     if request.when == "window" and plan.due(Slot.WINDOWS, WINDOWS_INTERVAL):
         plan.do(ac.AskWindows(child.serial))
     found = course(state, request, plan.now)
@@ -124,12 +129,11 @@ def answer(plan: Plan, child: Child) -> str | None:
         plan.note(found.step)
     what = f"{request.ask.value} {request.id}"
     if found.move is Move.END:
-        return f"{what} {found.step.value if found.outcome is None else found.outcome.value}: {found.why}"
+        return False, f"{what} {found.step.value if found.outcome is None else found.outcome.value}: {found.why}"
     plan.after(expires(state, request))
     if found.giveup is None or not certain(state):
-        return f"{what}: {found.why}"
-    plan.do(ac.UnloadKey(child.serial, found.giveup))
-    return f"{what} begins: {found.why}"
+        return False, f"{what}: {found.why}"
+    return plan.do(ac.UnloadKey(child.serial, found.giveup)), f"{what} begins: {found.why}"
 
 
 def _ask_hooks(plan: Plan) -> str | None:

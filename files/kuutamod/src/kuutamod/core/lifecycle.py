@@ -12,7 +12,9 @@ from kuutamod.core.model import Child, Giveup, Home, Promotion, Role, Slot
 from kuutamod.core.plan import Plan
 from kuutamod.core.polling import poll
 from kuutamod.core.promotion import promotion_of
+from kuutamod.core.protocol import Step
 from kuutamod.core.readiness import fresh_proof, unblessed
+from kuutamod.core.recovery import backoff
 from kuutamod.core.standby import contend
 
 HOME_RETRY = 1.0
@@ -53,9 +55,14 @@ def _restart(plan: Plan, child: Child) -> str | None:
     found = restart(plan.state, plan.now)
     if found is None:
         return None
-    plan.note(found.step, found.outcome, found.why)
-    if found.move is Move.GO:
-        plan.do(ac.StopChild(child.serial, plan.state.policy.stop_grace, found.why))
+    if found.move is Move.END:
+        plan.note(found.step, found.outcome, found.why)
+        return found.why
+    plan.note(Step.PLANNED)
+    plan.note(found.step)
+    if found.move is Move.WAIT:
+        return None  # until then it stands by like any other
+    plan.do(ac.StopChild(child.serial, plan.state.policy.stop_grace, found.why, request=found.request))
     return found.why
 
 
@@ -64,8 +71,9 @@ def _restart(plan: Plan, child: Child) -> str | None:
 
 def _start(plan: Plan) -> str:
     state, now = plan.state, plan.now
-    pause = min(2.0 ** (state.start_failures - 1), LONGEST_BACKOFF) if state.start_failures else 0.0
-    at = state.child_died + pause if state.lease is None else state.faults.next_start
+    at = state.child_died + backoff(state.start_failures, LONGEST_BACKOFF)
+    if state.lease is not None:
+        at = state.faults.next_start
     if not plan.after(at):
         times = max(state.start_failures, state.faults.retries)
         return f"neard failed {times} times in a row, pausing before the next start: {state.home_why}"

@@ -102,8 +102,9 @@ class Identity:
 class Status:
     """One answer of neard's ``/status``, with what proves whose answer it is.
 
-    ``peers`` None: unknown. ``head_age``: seconds since the head block's time, by this host's wall clock; None: unknown.
-    ``protocol`` and ``latest_protocol``: the chain's version at the head, and the newest that this neard can follow.
+    ``key_present``: the validator key's file can still be read. ``peers`` None: unknown. ``head_age``: seconds since the
+    head block's time, by this host's wall clock; None: unknown. ``protocol`` and ``latest_protocol``: the chain's version
+    at the head, and the newest that this neard can follow.
     """
 
     height: int
@@ -114,6 +115,7 @@ class Status:
     version: str
     lock_pid: int | None
     home_locked: bool = True
+    key_present: bool = True
     peers: int | None = None
     head_age: float | None = None
     protocol: int = 0
@@ -291,19 +293,24 @@ class Slot(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Faults:
-    """This node's own failures as a holder: since when they hold it off, and how many in a row were retried here."""
+    """This node's own failures as a holder: since when they hold it off, and how many in a row were retried here.
+
+    ``vetoes``: how many promotions in a row its hooks have refused.
+    """
 
     since: float | None = None
     retries: int = 0
     next_start: float = 0.0
+    vetoes: int = 0
 
 
 @dataclass(frozen=True)
 class NodeState:
     """Everything a node knows at one moment. ``wall``: Unix seconds when boottime was 0, as far as this host knows.
 
-    ``released_for``: the request for which this node last released the lock. ``history``: the term last recorded there, and
-    whether its key was live then.
+    ``released_for``: the request for which this node last released the lock; ``stopped_for``: for which it last began to
+    stop its neard. ``request_refused``: the index at which its last answer to a request was not taken. ``history``: the
+    term last recorded there, and whether its key was live then.
     """
 
     policy: Policy
@@ -340,6 +347,8 @@ class NodeState:
     take_refused: float | None = None
     promotion_failed: bool = False
     released_for: str = ""
+    stopped_for: str = ""
+    request_refused: int | None = None
     history: tuple[int, bool] = (0, False)
     history_fault: str = ""
     stop_requested: str | None = None

@@ -52,7 +52,7 @@ def _child_start_failed(state: NodeState, event: ev.ChildStartFailed) -> NodeSta
         return state
     failures = state.start_failures + 1
     state = replace(state, child=None, home=Home.UNKNOWN, home_why=event.why, start_failures=failures)
-    return after_failure(replace(state, child_died=event.at), event.why, event.at)
+    return after_failure(replace(state, child_died=event.at), Giveup(event.why, fault=True), event.at)
 
 
 def _child_exited(state: NodeState, event: ev.ChildExited) -> NodeState:
@@ -87,7 +87,7 @@ def _holder_lost_neard(state: NodeState, child: Child, event: ev.ChildExited) ->
         return let_go(state, Giveup(f"stopped: {state.stop_requested}", fault=False))
     if state.giveup is None and child.stopping:
         return state  # stopped to be restarted as validator: the lease goes on
-    return after_failure(state, state.giveup.reason if state.giveup else event.why, event.at)
+    return after_failure(state, state.giveup or Giveup(event.why, fault=True), event.at)
 
 
 def _guard_answered(state: NodeState, event: ev.GuardAnswered) -> NodeState:
@@ -207,9 +207,10 @@ def _hook_answered(state: NodeState, event: ev.HookAnswered) -> NodeState:
     if lease is None or lease.term != event.term:
         return state
     if not event.veto:
-        return replace(state, lease=replace(lease, blessed=True))
+        return replace(state, lease=replace(lease, blessed=True), faults=replace(state.faults, vetoes=0))
     # Asked before the key is placed, so nothing holds it.
-    return let_go(replace(state, faults=Faults(since=event.at)), Giveup(f"a hook refuses: {event.veto}", fault=True))
+    faults = Faults(since=event.at, vetoes=state.faults.vetoes + 1)
+    return let_go(replace(state, faults=faults), Giveup(f"a hook refuses: {event.veto}", fault=True))
 
 
 def _stop_requested(state: NodeState, event: ev.StopRequested) -> NodeState:

@@ -111,9 +111,11 @@ def _begin_with_child(
             child = replace(child, guard_asked=now, guard_silent_since=silent, guard_fence=fence)
         case ac.StopChild():
             child = replace(child, stopping=action.why)
+            state = replace(state, stopped_for=action.request or state.stopped_for)
             if child.key_asked is not None and action.giveup is None:
                 state = replace(state, promotion_failed=True)
         case ac.KillChild():
             child = replace(child, killed=action.why, killed_at=now)
     giveup = action.giveup if isinstance(action, ac.StopChild | ac.KillChild | ac.UnloadKey) else None
-    return replace(state, child=child, giveup=state.giveup or giveup)
+    request = giveup.request if giveup is not None and state.giveup is None else ""
+    return replace(state, child=child, giveup=state.giveup or giveup, stopped_for=request or state.stopped_for)

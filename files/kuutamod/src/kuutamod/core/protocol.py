@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -218,6 +219,10 @@ class FleetConfig:
 
 # --- requests ---
 
+LONGEST_WORD = 200
+"""Letters; what an operator says goes through the guard's packets and into many a line of log."""
+_MOMENT = re.compile(r"now|window|[0-9]{1,12}", re.ASCII)
+
 
 class Ask(enum.Enum):
     """What an operator can ask a node for."""
@@ -297,11 +302,12 @@ class Request:
 
     @classmethod
     def from_json(cls, value: bytes | str | None) -> Request | None:
-        """The request, or None when the text is not one."""
+        """The request, or None when the text is not one. What people say in it is cut to ``LONGEST_WORD`` letters."""
         data = loads(value)
         try:
-            if data is None or not text(data.get("id")):
+            if data is None or not text(data.get("id")) or not _MOMENT.fullmatch(text(data.get("when")) or "now"):
                 return None
+            words = {name: (text(data.get(name)) or "")[:LONGEST_WORD] for name in ("by", "reason")}
             ask = Ask(data.get("ask"))
             outcome = Outcome(data["outcome"]) if data.get("outcome") else None
             marks = [
@@ -310,7 +316,7 @@ class Request:
             ]
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        return filled(cls, data, ask=ask, outcome=outcome, marks=tuple(marks))
+        return filled(cls, data, ask=ask, outcome=outcome, marks=tuple(marks), **words)
 
 
 # --- history ---

@@ -8,7 +8,7 @@ does not take it in its moment has lost its turn.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from kuutamod.core.model import NodeState
 from kuutamod.core.promotion import parse_version
@@ -52,8 +52,3 @@ def rank(state: NodeState, now: float) -> int:
 def turn(state: NodeState, now: float) -> float:
     """Seconds this node leaves the lock to those before it."""
     return min(rank(state, now), LAST_RANK) * state.policy.rank_step
-
-
-def names(members: Iterable[MemberRecord]) -> str:
-    """Their names, for people."""
-    return ", ".join(member.node_id for member in members)

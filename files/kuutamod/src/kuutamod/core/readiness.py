@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kuutamod.core.heights import MOVES
 from kuutamod.core.lease import Lease
@@ -26,7 +27,10 @@ class Reason:
 
 
 def ineligible(state: NodeState, now: float) -> tuple[Reason, ...]:
-    """Every reason why this node may not take the lock now; empty when it may."""
+    """Every reason why this node may not take the lock now; empty when it may.
+
+    No text has a number that runs on by itself: the log tells a sentence once, as long as it stays the same.
+    """
     found: list[Reason] = []
     if state.stop_requested:
         found.append(Reason("stopping", "this supervisor is shutting down"))
@@ -56,6 +60,8 @@ def _neard_reasons(child: Child | None, state: NodeState, now: float) -> list[Re
         found.append(Reason("no-answer", "neard has stopped answering"))
     if not child.identified:
         found.append(Reason("stranger", child.stranger))
+    if not child.status.key_present:
+        found.append(Reason("no-key", "the validator key's file can't be read any more; `kuutamoctl check` says more"))
     if not child.synced:
         found.append(Reason("syncing", "neard is syncing"))
     elif now - child.synced_since < state.policy.settle_time:
@@ -74,13 +80,11 @@ def _chain_reasons(state: NodeState, now: float) -> list[Reason]:
     if status.peers is not None and status.peers < policy.min_peers:
         found.append(Reason("few-peers", f"neard has {status.peers} peers, fewer than {policy.min_peers}", soft=True))
     if status.head_age is not None and status.head_age > policy.max_head_age:
-        age = f"neard's head block is {status.head_age:.0f} s old, more than {policy.max_head_age:g} s"
-        found.append(Reason("old-head", age, soft=True))
+        found.append(Reason("old-head", f"neard's head block is older than {policy.max_head_age:g} s", soft=True))
     others = _fresh(state, now)
     best = max((record.height for record in others), default=0)
     if best - status.height > policy.max_lag:
-        lag = f"neard's head is {best - status.height} blocks behind the fleet's best, more than {policy.max_lag}"
-        found.append(Reason("lag", lag, soft=True))
+        found.append(Reason("lag", f"neard's head is more than {policy.max_lag} blocks behind the fleet's best", soft=True))
     protocol = max((record.protocol for record in others), default=0)
     if 0 < status.latest_protocol < protocol:
         can = f"the chain is at protocol version {protocol}, this neard follows up to {status.latest_protocol}: update it"
@@ -102,9 +106,16 @@ def _operator_reasons(state: NodeState, now: float) -> list[Reason]:
     pause = paused(state, now)
     record = state.watch.view.record if state.lease is None and state.watch is not None else None
     if pause is not None and not (record is not None and me in (record.node_id, record.successor)):
-        left = pause.until - state.wall - now
-        found.append(Reason("paused", f"takeovers are paused for {left:.0f} s more: {pause.reason or 'no reason given'}"))
+        why = pause.reason or "no reason given"
+        found.append(Reason("paused", f"takeovers are paused until {_date(pause.until)}: {why}"))
     return found
+
+
+def _date(moment: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"the Unix second {moment:g}"
 
 
 def paused(state: NodeState, now: float) -> Pause | None:

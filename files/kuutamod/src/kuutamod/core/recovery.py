@@ -6,9 +6,23 @@ from __future__ import annotations
 from kuutamod.core.change import replace
 from kuutamod.core.lease import Lease, may_sign
 from kuutamod.core.model import Faults, Ghost, Giveup, NodeState, spend
+from kuutamod.core.readiness import paused
 
 LONGEST_PAUSE = 30.0
 """Seconds; the longest pause between local restarts."""
+MOST_DOUBLED = 5
+"""How often the patience of a node is doubled whose hooks refuse one promotion after the other."""
+
+
+def backoff(times: int, longest: float) -> float:
+    """Seconds to wait after so many failures in a row: 1, 2, 4 and so on, ``longest`` at most."""
+    return min(2.0 ** min(times - 1, 20), longest) if times > 0 else 0.0
+
+
+def patience_of(state: NodeState) -> float:
+    """Seconds that this node leaves an open lock to the others, while something keeps it from being as good as they are."""
+    vetoes = state.faults.vetoes
+    return state.policy.patience * 2.0 ** min(max(0, vetoes - 1), MOST_DOUBLED)
 
 
 def within_hold_off(state: NodeState, lease: Lease, at: float) -> bool:
@@ -21,16 +35,20 @@ def within_hold_off(state: NodeState, lease: Lease, at: float) -> bool:
     return own or before
 
 
-def after_failure(state: NodeState, why: str, at: float) -> NodeState:
-    """The holder's neard is dead by its own fault: give the lock up, or within the hold-off time restart it here."""
+def after_failure(state: NodeState, giveup: Giveup, at: float) -> NodeState:
+    """The holder's neard is dead by its own fault: give the lock up, or within the hold-off time restart it here.
+
+    So too in a pause: nobody else may take the lock then.
+    """
     lease = state.lease
     if lease is None:
         return state
-    if may_sign(lease, state.policy.law, at) and within_hold_off(state, lease, at):
+    stays = within_hold_off(state, lease, at) or paused(state, at) is not None
+    if may_sign(lease, state.policy.law, at) and stays:
         retries = state.faults.retries + 1
-        pause = min(2.0 ** (retries - 1) - 1, LONGEST_PAUSE)
+        pause = min(backoff(retries, 2 * LONGEST_PAUSE) - 1, LONGEST_PAUSE)
         return replace(state, faults=Faults(_window(state, at), retries, next_start=at + pause), giveup=None)
-    return let_go(replace(state, faults=Faults(since=at)), Giveup(why, fault=True))
+    return let_go(replace(state, faults=Faults(since=at)), giveup)
 
 
 def _window(state: NodeState, at: float) -> float:

@@ -10,6 +10,7 @@ from kuutamod.core.model import NodeState, Slot, State, Watch, label
 from kuutamod.core.plan import Plan
 from kuutamod.core.ranking import turn
 from kuutamod.core.readiness import NEW_WATCH, Reason, behind, confirmed
+from kuutamod.core.recovery import patience_of
 from kuutamod.core.takeover import Opening, counted, opening, watching
 from kuutamod.core.upkeep import RETRY
 
@@ -55,7 +56,7 @@ def _turn(plan: Plan, watch: Watch, chance: Opening, soft: list[Reason]) -> tupl
     """From when on this node takes a lock that is open: the named successor first, then by rank, the unwell last."""
     state, policy, record = plan.state, plan.state.policy, watch.view.record
     if soft:
-        return max(chance.at, chance.others + policy.patience), soft[0].text
+        return max(chance.at, chance.others + patience_of(state)), soft[0].text
     if record is None or not record.released or not record.successor:
         return chance.at + turn(state, plan.now), "others rank higher"
     if record.successor == state.identity.node_id:
@@ -80,7 +81,8 @@ def _claim(state: NodeState, watch: Watch, chance: Opening, confirmed: bool) -> 
         why=f"{before.node_id} released it: {before.reason}",
         fault=before.fault and before.node_id != me,
         confirmed=confirmed,
-        final=before.final,
+        # One that was there at the first look may be a marker of the past: then the chain has to move on as ever.
+        final=before.final and watch.first_seen > watch.since,
         request=before.request,
         before=before,
         silent_since=watch.first_seen - before.idle,

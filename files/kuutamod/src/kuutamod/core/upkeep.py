@@ -6,18 +6,17 @@ from __future__ import annotations
 from kuutamod.core import actions as ac
 from kuutamod.core import records
 from kuutamod.core.desk import unsaid
-from kuutamod.core.handover import progress
+from kuutamod.core.handover import CANDIDATE_INTERVAL, progress
 from kuutamod.core.lease import may_sign
 from kuutamod.core.model import Home, NodeState, Slot, last_tried
 from kuutamod.core.plan import Plan
+from kuutamod.core.protocol import Ask
 from kuutamod.core.readiness import fresh_proof
 
 RETRY = 1.0
 """Seconds between two tries of anything towards Consul that failed."""
 ASKED_INTERVAL = 0.5
 """Seconds between two reads of the fleet while an operator's request is pending: the candidate's word is waited for."""
-ANSWER_RETRY = 0.1
-"""Seconds between two answers to a request: one that is refused waits for the request as it is by now."""
 FIRST_READ = 0.2
 """Seconds between two tries to read the fleet, as long as nothing may be done without it."""
 
@@ -80,7 +79,9 @@ def keep_registered(plan: Plan) -> None:
 def _publish(plan: Plan, session: str) -> None:
     state = plan.state
     changed = records.has_news(state, plan.reasons)
-    interval = state.policy.member_interval
+    request = state.desk.pending
+    candidate = request is not None and request.ask is Ask.HANDOVER and request.node == state.identity.node_id
+    interval = CANDIDATE_INTERVAL if candidate else state.policy.member_interval
     published = state.member_published if state.member_published is not None else float("-inf")
     retry = RETRY if state.member_fault is not None else 0.0
     if (changed or plan.after(published + interval)) and plan.due(Slot.MEMBER, retry):
@@ -94,7 +95,8 @@ def keep_answers(plan: Plan) -> None:
     if found is not None:
         plan.note(found.step, found.outcome, found.why)
     said = unsaid(state.desk)
-    if said is not None and plan.due(Slot.REQUEST, ANSWER_RETRY):
+    stuck = state.request_refused == state.desk.index  # one that is refused waits for the request as it is by now
+    if said is not None and plan.due(Slot.REQUEST, RETRY if stuck else 0.0):
         plan.do(ac.AnswerRequest(said, state.desk.index))
     lease, child = state.lease, state.child
     if lease is None:

@@ -89,11 +89,18 @@ def place_link(link: Path, target: Path) -> None:
     temporary.replace(link)
 
 
+def take_link(link: Path) -> None:
+    """Remove ``link``. :raises OSError: it can't be removed, or is a regular file, which is not ours to delete."""
+    if link.is_symlink():
+        link.unlink(missing_ok=True)
+    elif link.exists():
+        raise FileExistsError(f"{link} is a file of its own")
+
+
 def remove_link(link: Path) -> None:
-    """Remove ``link`` if it is one; a regular file is not ours to delete."""
+    """Remove ``link`` if that is possible; see ``take_link``."""
     with contextlib.suppress(OSError):
-        if link.is_symlink():
-            link.unlink()
+        take_link(link)
 
 
 def start_time(pid: int) -> int:

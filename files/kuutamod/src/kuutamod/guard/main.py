@@ -17,9 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from kuutamod.guard import rules, wire
-from kuutamod.guard.child import Neard, own_cgroup, place_link, remove_link, start_time
+from kuutamod.guard.child import Neard, own_cgroup, place_link, remove_link, start_time, take_link
 from kuutamod.guard.release import ConsulAccess, destroy_session, release
 from kuutamod.guard.rules import Cause, GuardView
+
+RELOAD_AGAIN = 0.7
+"""Seconds after which neard is told once more to reload without its key: it can miss a SIGHUP while it reloads."""
 
 
 def boottime() -> float:
@@ -38,6 +41,7 @@ class Guard:
         self._why = ""
         self._key: tuple[Path, Path] | None = None
         self._plan: dict[str, str] | None = None
+        self._reload_at: float | None = None
         self._access: ConsulAccess | None = None
 
     def run(self) -> None:
@@ -52,7 +56,7 @@ class Guard:
         poller.register(self._end, select.POLLIN)
         while True:
             self._kill_if_due(neard)
-            ready = dict(poller.poll(rules.sleep_for(self._view, boottime()) * 1000))
+            ready = dict(poller.poll(self._sleep() * 1000))
             # What is due is due before anything the supervisor says: after a suspend its words are old.
             self._kill_if_due(neard)
             if neard.pidfd in ready:
@@ -61,6 +65,8 @@ class Guard:
                 self._hear(neard)
                 if self._view.orphaned:
                     poller.unregister(self._end)
+            else:
+                self._reload_if_due(neard)
         self._bury(neard)
 
     def _start(self, message: wire.Message) -> bool:
@@ -96,6 +102,18 @@ class Guard:
         self._view = replace(self._view, killed=True)
         neard.kill()
 
+    def _sleep(self) -> float:
+        """Seconds until something may be due."""
+        now = boottime()
+        longest = rules.sleep_for(self._view, now)
+        return longest if self._reload_at is None else max(0.0, min(longest, self._reload_at - now))
+
+    def _reload_if_due(self, neard: Neard) -> None:
+        """The supervisor has not stopped neard yet, so the key still shows: the SIGHUP may be lost."""
+        if self._reload_at is not None and boottime() >= self._reload_at:
+            self._reload_at = None
+            neard.signal(signal.SIGHUP)
+
     def _hear(self, neard: Neard) -> None:
         message = wire.receive(self._end)
         kind = message["kind"] if message is not None else None
@@ -110,11 +128,11 @@ class Guard:
         elif kind == wire.UNLOAD:
             self._unload(neard)
         elif kind == wire.STOP:
-            self._cause, self._why = Cause.ORDERED, message["why"]
+            self._cause, self._why, self._reload_at = Cause.ORDERED, message["why"], None
             neard.signal(signal.SIGTERM)
             self._view = replace(self._view, stop_by=boottime() + message["grace"])
         elif kind == wire.KILL:
-            self._why = message["why"]
+            self._why, self._reload_at = message["why"], None
             self._view = replace(self._view, kill_ordered=True)
 
     def _place(self, neard: Neard, message: wire.Message) -> None:
@@ -138,8 +156,9 @@ class Guard:
         try:
             if not neard.handles_hup():
                 raise BlockingIOError("neard has not installed its SIGHUP handler yet")
-            self._key[0].unlink(missing_ok=True)
+            take_link(self._key[0])
             neard.signal(signal.SIGHUP)
+            self._reload_at = boottime() + RELOAD_AGAIN
         except OSError as error:
             wire.send(self._end, wire.REFUSED, why=f"the key was not taken from neard: {error}")
         else:

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 PACKET = 128 * 1024
-"""Bytes; larger than any message (environment and release plan included)."""
+"""Bytes; larger than any message (release plan and all but the largest environments included)."""
+LONGEST_SENTENCE = 300
+"""Characters of a sentence in a message: somebody's long reason must not keep an order from arriving."""
+_SENTENCES = ("why", "outcome")
 
 Message = Mapping[str, Any]
 
@@ -40,9 +43,13 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(end: socket.socket, kind: str, **fields: Any) -> bool:
-    """Send one message; False when the other end is gone or its queue is full (it is not reading)."""
+    """Send one message; False when it will not arrive: it is too large, the other end is gone, or it is not reading."""
+    cut = {name: value[:LONGEST_SENTENCE] for name, value in fields.items() if name in _SENTENCES}
+    data = json.dumps({"kind": kind, **fields, **cut}, separators=(",", ":")).encode()
+    if len(data) > PACKET:
+        return False
     try:
-        end.send(json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode(), socket.MSG_DONTWAIT)
+        end.send(data, socket.MSG_DONTWAIT)
     except OSError:
         return False
     return True

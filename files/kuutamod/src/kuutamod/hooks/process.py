@@ -50,6 +50,11 @@ class HookProcess:
         self._loop.add_reader(self._pidfd, self._finish)
         self._loop.add_reader(self._pipe, self._read)
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """Send a signal to the whole process group, as long as the hook is not reaped."""
         if not self.ended.done():

@@ -12,13 +12,15 @@ import collections
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from kuutamod.deadline import Lane, Overrun
 from kuutamod.hooks.call import GO, HookCall, HookEvent, HookVerdict
 from kuutamod.hooks.directory import HookDirectoryFault, Listing, Skipped, survey
+from kuutamod.hooks.orphans import Orphans
 from kuutamod.hooks.process import REAP_DEADLINE, HookProcess, Starter
 from kuutamod.log import Log
 
@@ -30,6 +32,10 @@ OVERTAKEN = 1.0
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
+
+LOOK_FOR_ORPHANS = 10.0
+"""Seconds between two looks for what hooks have left behind."""
+LOOK_DEADLINE = 5.0
 
 
 @dataclass(eq=False)
@@ -65,21 +71,31 @@ class HookRunner:
     """The hooks of one node; see the module. Use it on one event loop."""
 
     def __init__(
-        self, directory: Path | None, deadline: float, log: Log, environment: Mapping[str, str], *, capacity: int = CAPACITY
+        self,
+        directory: Path | None,
+        deadline: float,
+        log: Log,
+        environment: Mapping[str, str],
+        others: Callable[[], Collection[int]] = tuple,
+        *,
+        capacity: int = CAPACITY,
     ) -> None:
         """``directory`` None: there are no hooks. ``deadline``: seconds for all hooks of one event together.
 
-        ``environment``: the supervisor's own, of which the hooks get PATH, HOME and LANG.
+        ``environment``: the supervisor's own, of which the hooks get PATH, HOME and LANG. ``others``: the pids of children
+        that are no hooks.
         """
         self._directory = directory
         self._deadline = deadline
         self._log = log
         self._environment = environment
+        self._others = others
         self._capacity = capacity
         self._waiting: collections.deque[_Job] = collections.deque()
         self._questions: collections.deque[_Job] = collections.deque()
         self._running: _Job | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._collector: asyncio.Task[None] | None = None
         self._reapers: set[asyncio.Task[None]] = set()
         self._lane = Lane("hook-directory")
         self._starter = Starter()
@@ -129,10 +145,7 @@ class HookRunner:
             await asyncio.wait({self._worker}, timeout=deadline)
         for job in self._waiting:
             self._log.warning("an event did not reach the hooks before the end", event=job.call.event)
-        self._waiting.clear()
-        for question in self._questions:
-            question.answer(HookVerdict(False, "kuutamod is stopping"))
-        self._questions.clear()
+        self._drop()
         if self._running is not None and self._worker is not None:
             self._running.cut(asyncio.get_running_loop().time(), "kuutamod is stopping")
             await asyncio.wait({self._worker}, timeout=GRACE + 2 * REAP_DEADLINE)
@@ -141,11 +154,33 @@ class HookRunner:
         self._lane.abandon()
         self._starter.close()
 
+    def end(self) -> None:
+        """End at once, without waiting: what waits is dropped, what runs is killed."""
+        self._closing = True
+        self._drop()
+        if self._running is not None:
+            self._running.cut(asyncio.get_running_loop().time(), "kuutamod is stopping")
+            if self._running.hook is not None:
+                self._running.hook.signal(signal.SIGKILL)
+        self._lane.abandon()
+        self._starter.close()
+
+    def _drop(self) -> None:
+        """Nothing new is begun from here on."""
+        if self._collector is not None:
+            self._collector.cancel()
+        self._waiting.clear()
+        for question in self._questions:
+            question.answer(HookVerdict(False, "kuutamod is stopping"))
+        self._questions.clear()
+
     # --- one event after the other ---
 
     def _work(self) -> None:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._serve_all())
+        if self._collector is None:
+            self._collector = asyncio.get_running_loop().create_task(self._collect_orphans())
 
     async def _serve_all(self) -> None:
         while self._questions or self._waiting:
@@ -253,6 +288,19 @@ class HookRunner:
             task = asyncio.get_running_loop().create_task(hook.reap_orphans())
             self._reapers.add(task)
             task.add_done_callback(self._reapers.discard)
+
+    async def _collect_orphans(self) -> None:
+        """From the first hook on, as long as there is a loop."""
+        orphans, lane = Orphans(), Lane("hook-orphans")
+        try:
+            while True:
+                await asyncio.sleep(LOOK_FOR_ORPHANS)
+                present = self._running.hook if self._running is not None else None
+                ours = {*self._others(), *((present.pid,) if present is not None else ())}
+                with contextlib.suppress(OSError, Overrun):
+                    await lane.run(partial(orphans.collect, ours), LOOK_DEADLINE)
+        finally:
+            lane.abandon()
 
     def _says(self, path: Path) -> Callable[[str], None]:
         return lambda line: self._log.info("output of a hook", hook=path.name, line=line)

@@ -106,6 +106,10 @@ class NeardProcess:
         self._lane = Lane("home")
         self._runs: dict[int, _Run] = {}
 
+    def children(self) -> set[int]:
+        """The pids of guards and neards that are collected here."""
+        return {pid for run in self._runs.values() for pid in (run.guard.pid, run.pid) if pid is not None}
+
     # --- actions with an answer ---
 
     async def inspect(self) -> ev.Event:
@@ -126,7 +130,9 @@ class NeardProcess:
             return self._not_started(action.serial, f"neard can't be started: {error}")
         self._runs[action.serial] = run
         asyncio.get_running_loop().add_reader(run.end, self._hear, run)
-        wire.send(run.end, wire.START, **self._start_message(action))
+        if not wire.send(run.end, wire.START, **self._start_message(action)):
+            run.guard.kill()
+            _resolve(run.started, {"kind": wire.FAILED, "why": "its guard takes no order (is the environment too large?)"})
         try:
             async with asyncio.timeout(START_DEADLINE):
                 message = await asyncio.shield(run.started)
@@ -160,7 +166,8 @@ class NeardProcess:
         if run is None or run.proved:
             return "neard has ended"
         run.placed = asyncio.get_running_loop().create_future()
-        wire.send(run.end, kind, **fields)
+        if not wire.send(run.end, kind, **fields):
+            return "the guard takes no order"
         try:
             async with asyncio.timeout(PLACE_DEADLINE):
                 message = await run.placed
@@ -173,22 +180,30 @@ class NeardProcess:
     def extend(self, action: ac.ExtendGuard) -> None:
         """ExtendGuard."""
         if run := self._runs.get(action.serial):
-            wire.send(run.end, wire.EXTEND, fence_at=action.fence_at, plan=self._plan(action.plan))
+            self._order(run, wire.EXTEND, fence_at=action.fence_at, plan=self._plan(action.plan))
 
     def stop(self, action: ac.StopChild) -> None:
         """StopChild."""
         if run := self._runs.get(action.serial):
-            wire.send(run.end, wire.STOP, grace=action.grace, why=action.why)
+            self._order(run, wire.STOP, grace=action.grace, why=action.why)
 
     def kill(self, action: ac.KillChild) -> None:
         """KillChild: through the guard, and directly, since a guard can be frozen."""
         run = self._runs.get(action.serial)
         if run is None:
             return
-        wire.send(run.end, wire.KILL, why=action.why)
+        self._order(run, wire.KILL, why=action.why)
         if run.pidfd is not None and not run.proved:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(run.pidfd, signal.SIGKILL)
+
+    def _order(self, run: _Run, kind: str, **fields: Any) -> None:
+        """Tell the guard; one that takes no order does not guard, so it is ended and the kernel kills neard with it."""
+        if wire.send(run.end, kind, **fields) or run.proved:
+            return
+        if run.guard.poll() is None:
+            self._say(f"killing neard pid {run.pid}: its guard does not take the order to {kind}")
+            run.guard.kill()
 
     # --- starting ---
 

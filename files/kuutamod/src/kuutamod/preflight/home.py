@@ -58,6 +58,10 @@ def _database(home: Path, store: Path, viewer: Viewer, supervised: bool) -> Iter
     except PermissionError:
         yield warning(Topic.HOME, f"whether a neard holds {lock} can't be seen by {user_name(viewer.uid)}", viewer.remedy)
         return
+    except OSError as error:
+        text = f"whether a neard holds {lock} can't be seen: {error.strerror}"
+        yield warning(Topic.HOME, text, "look at the disk and the kernel's log, then again")
+        return
     if pid is None:
         yield ok(Topic.HOME, f"no neard has its database {store} open")
         return

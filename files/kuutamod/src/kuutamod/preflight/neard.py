@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import select
 import signal
@@ -27,6 +28,7 @@ VERSION_DEADLINE = 10.0
 """Seconds for `neard --version`."""
 
 _LONGEST = 4096
+_NOGROUP = 65534
 _RELEASE = re.compile(r"\(release ([^)]*)\)|\b(\d+\.\d+\.\d+\S*)")
 
 
@@ -39,10 +41,12 @@ def neard(found: Settings, read: Reader, viewer: Viewer, env: Mapping[str, str])
     path = found.neard_bin
     with contextlib.suppress(OSError):
         if stranger := distrust(path, viewer.user):
+            text = f"others could put another neard there, so it is not asked for its version: {stranger}"
             remedy = "let root or kuutamod's user own it, and nobody else write there: it gets the validator's key"
-            yield warning(Topic.NEARD, f"others could put another neard there: {stranger}", remedy)
+            yield warning(Topic.NEARD, text, remedy)
+            return
     try:
-        said = version_line(path, found.neard_home, env, VERSION_DEADLINE)
+        said = version_line(path, found.neard_home, env, VERSION_DEADLINE, _lesser(viewer))
     except NotRun as error:
         yield fault(Topic.NEARD, f"{path} --version: {error}", "install a neard that runs on this host")
         return
@@ -53,17 +57,28 @@ def neard(found: Settings, read: Reader, viewer: Viewer, env: Mapping[str, str])
         yield _promotion(found, version)
 
 
-def version_line(program: Path, home: Path, env: Mapping[str, str], deadline: float) -> str:
-    """The first line of `neard --version`, within ``deadline`` seconds. Blocks. :raises NotRun: there is none."""
+def _lesser(viewer: Viewer) -> int | None:
+    """As whom root runs what another user may have put there; None: as who looks."""
+    return viewer.user if viewer.uid == 0 and viewer.user != 0 else None
+
+
+def version_line(program: Path, home: Path, env: Mapping[str, str], deadline: float, uid: int | None = None) -> str:
+    """The first line of `neard --version`, within ``deadline`` seconds. Blocks. :raises NotRun: there is none.
+
+    ``uid``: run it as that user and in no group but his own, as only root can.
+    """
     try:
         process = subprocess.Popen(
             [program, "--home", home, "--version"],
-            env={"PATH": env.get("PATH") or os.defpath, "HOME": env.get("HOME") or "/"},
+            env={"PATH": env.get("PATH") or os.defpath, "HOME": (env.get("HOME") or "/") if uid is None else "/"},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            user=uid,
+            group=None if uid is None else _group(uid),
+            extra_groups=None if uid is None else [],
         )
     except OSError as error:
         raise NotRun(f"it can't be executed: {error.strerror}") from None
@@ -85,6 +100,14 @@ def version_line(program: Path, home: Path, env: Mapping[str, str], deadline: fl
     if not lines:
         raise NotRun("it printed nothing")
     return lines[0]
+
+
+def _group(uid: int) -> int:
+    """The user's own group; one that owns nothing where he has no name here."""
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return _NOGROUP
 
 
 def _read(descriptor: int, deadline: float) -> bytes:

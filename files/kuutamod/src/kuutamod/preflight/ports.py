@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The addresses of one node: are they this host's, and does anybody listen there already? Nothing is bound to find out."""
+"""The addresses of one node: are they this host's, and does anybody listen there already? No port of theirs is bound."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from kuutamod.trust import user_name
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENING = "0A"
+_ROOT = 0
 _FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
@@ -82,6 +83,8 @@ def _one(
         text = f"{name} {address} is taken by a process of {user_name(other.uid)} that can't be seen"
         if viewer.blind:
             yield warning(Topic.PORTS, text, viewer.remedy)
+        elif viewer.uid not in (_ROOT, other.uid):
+            yield fault(Topic.PORTS, text, "look again as root to see which; end it, or give this node another port")
         else:
             yield fault(Topic.PORTS, text, "it is in another container or namespace; end it, or choose another port")
     elif (ours := _ours(pid, found)) is not None:

@@ -10,6 +10,7 @@ REASON_CODES = (
     "no-neard",
     "no-answer",
     "stranger",
+    "no-key",
     "syncing",
     "settling",
     "frozen",

@@ -112,6 +112,7 @@ def examine(given: Mapping[str, object], env: Mapping[str, str], uid: int) -> tu
     (validator_key, validator_node_key, voter_node_key), keys = read_keys(read, home, account_id, env)
     listeners = {name: read.address(name) for name in ("exporter-address", "validator-network-addr", "voter-network-addr")}
     check_addresses(read, listeners, config)
+    hook_dir = read_hook_dir(read, uid)
     settings = Settings(
         node_id=node_id,
         account_id=account_id,
@@ -125,14 +126,14 @@ def examine(given: Mapping[str, object], env: Mapping[str, str], uid: int) -> tu
         neard_home=home,
         neard_bin=read_binary(read, env),
         boot_nodes=read_boot_nodes(read),
-        policy=_policy(read, config, keys.validator.account_id),
+        policy=_policy(read, config, keys.validator.account_id, pre_promote=hook_dir is not None),
         keys=keys,
         rpc_addr=config.rpc_addr if config else _NO_RPC,
         store=config.store if config else home,
         cgroup=read.choice("cgroup"),
         log_format=Format(read.choice("log-format")),
         log_level=Level[read.choice("log-level").upper()],
-        hook_dir=read_hook_dir(read, uid),
+        hook_dir=hook_dir,
         hook_deadline=read.seconds("hook-deadline"),
         hand_back=bool(given.get("hand_back")),
         warnings=tuple(read.warnings),
@@ -175,7 +176,7 @@ def _check_clock(faults: list[Fault]) -> None:
         faults.append(Fault((subject,), problem, "run kuutamod on Linux 2.6.39 or newer"))
 
 
-def _policy(read: Reader, config: NeardConfig | None, account: str) -> Policy:
+def _policy(read: Reader, config: NeardConfig | None, account: str, pre_promote: bool) -> Policy:
     def seconds(name: str) -> float:
         return read.seconds(name, zero=name in _ANY_ZERO)
 
@@ -202,7 +203,7 @@ def _policy(read: Reader, config: NeardConfig | None, account: str) -> Policy:
         settle_time=seconds("settle-time"),
         rank_step=seconds("rank-step"),
         successor_patience=seconds("successor-patience"),
-        pre_promote=read.text("hook-dir") is not None,
+        pre_promote=pre_promote,
     )
 
 

@@ -146,7 +146,12 @@ PROMOTION = Group(
         ),
         _seconds("neard-start-timeout", _POLICY.start_timeout, "for neard to serve its RPC after a start"),
         _seconds("neard-stop-grace", _POLICY.stop_grace, "between SIGTERM and SIGKILL where no lease presses"),
-        _seconds("hold-off", _POLICY.hold_off, "during which a node that failed as validator does not try again"),
+        _seconds(
+            "hold-off",
+            _POLICY.hold_off,
+            "after its neard failed as validator, for which a node lets others go first; a next failure within it is "
+            "retried locally",
+        ),
         _seconds(
             "patience", _POLICY.patience, "for which a node that should rather not take the lock lets others go first"
         ),

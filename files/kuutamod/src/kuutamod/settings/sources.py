@@ -99,8 +99,11 @@ def _resolve(setting: Setting, given: Mapping[str, object], env: Mapping[str, st
     return Value(setting, setting.default, "not set" if setting.default is None else "default")
 
 
-def surplus(arguments: Sequence[str], flags: Sequence[str]) -> list[Fault]:
-    """Faults for ``arguments`` that are no known option; the value behind an unknown option belongs to it."""
+def surplus(arguments: Sequence[str], flags: Sequence[str], lists_all: str = "--help") -> list[Fault]:
+    """Faults for ``arguments`` that are no known option; the value behind an unknown option belongs to it.
+
+    ``lists_all``: the command line that does.
+    """
     faults = []
     swallows = False
     for argument in arguments:
@@ -109,7 +112,7 @@ def surplus(arguments: Sequence[str], flags: Sequence[str]) -> list[Fault]:
             swallows = not value
             subject = Subject(name, None, "flag")
             faults.append(
-                Fault((subject,), "there is no such option", _suggest(name, [*flags, "--help", "--version"], "--help"))
+                Fault((subject,), "there is no such option", _suggest(name, [*flags, "--help", "--version"], lists_all))
             )
         elif swallows:
             swallows = False

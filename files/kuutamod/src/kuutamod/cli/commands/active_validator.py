@@ -8,6 +8,7 @@ import json
 import sys
 
 from kuutamod.cli.command import DEADLINE, DONE, Command, Context, complain, option
+from kuutamod.cli.screen import say
 from kuutamod.cli.text import visible
 from kuutamod.consul import leader
 
@@ -25,7 +26,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
             return SESSION_EXPIRED
         print("No leader found", file=sys.stderr)
         return NO_LEADER
-    print(json.dumps(found.session) if options.json else visible(f"Name: {found.session.get('Name', '')}"))
+    say(json.dumps(found.session) if options.json else visible(f"Name: {found.session.get('Name', '')}"))
     return DONE
 
 

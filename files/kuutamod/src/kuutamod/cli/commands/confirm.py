@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from kuutamod.cli.command import DEADLINE, DONE, Command, Context, complain, option
+from kuutamod.cli.screen import say
 from kuutamod.cli.text import visible
 from kuutamod.consul import leader
 from kuutamod.core.protocol import lock_key
@@ -19,7 +20,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
     to = context.connection()
     found = leader.active_validator(to.consul, to.account_id, DEADLINE)
     holder = f"held by {found.session.get('Name', '')}" if found.session else "held by nobody"
-    print(visible(f"{lock_key(to.account_id)} is {holder}."))
+    say(visible(f"{lock_key(to.account_id)} is {holder}."))
     if not options.yes and not _asked(to.account_id):
         complain("not confirmed")
         return NOT_CONFIRMED
@@ -28,7 +29,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
         f"Confirmed for {to.account_id}: nodes accept the lock as it is, in term {done.config.confirmed_term} (last "
         f"written by {done.record.node_id}), and don't wait for the chain to pass height {done.record.last_height}."
     )
-    print(visible(said))
+    say(visible(said))
     return DONE
 
 
@@ -37,7 +38,7 @@ def _asked(account: str) -> bool:
     if not sys.stdin.isatty():
         complain("there is no terminal to ask at; --yes confirms without being asked")
         return False
-    print(f"Confirm only if no neard anywhere runs with the validator key of {account}: two would sign against each other.")
+    say(f"Confirm only if no neard anywhere runs with the validator key of {account}: two would sign against each other.")
     try:
         return input("Type 'nothing signs' to confirm: ").strip() == "nothing signs"
     except (EOFError, KeyboardInterrupt):
@@ -47,7 +48,8 @@ def _asked(account: str) -> bool:
 COMMAND = Command(
     name="confirm",
     about="record that nothing signs with the account's key anywhere, after a term went backwards",
-    exit_codes="Exit codes: 0 done, 1 not confirmed, 2 faulty options, 3 Consul can't be asked or refuses.",
+    exit_codes="Exit codes: 0 done, 1 not confirmed, or nothing to confirm, 2 faulty options, 3 Consul can't be asked or "
+    "refuses.",
     run=run,
     options=(option("--yes", action="store_true", help="confirm without being asked"),),
 )

@@ -7,65 +7,80 @@ import argparse
 from dataclasses import replace
 
 from kuutamod.cli.asking import Refusal, Wish, aim, holder_of
-from kuutamod.cli.command import DEADLINE, DONE, Command, Context, complain, option
-from kuutamod.cli.commands.handover import FOLLOWING, ask
-from kuutamod.cli.follow import EXIT_CODES, Exit, new_id, operator
+from kuutamod.cli.command import DEADLINE, DONE, Command, Connection, Context, complain
+from kuutamod.cli.follow import EXIT_CODES, Exit
+from kuutamod.cli.order_options import FOLLOWED, NODE
+from kuutamod.cli.ordering import End, announce, ask, failed, look, new_request, note, ordered, refuse
 from kuutamod.cli.screen import say
 from kuutamod.cli.text import visible
 from kuutamod.cli.verdict import members
 from kuutamod.consul import orders
-from kuutamod.consul.overview import read_overview
-from kuutamod.core.protocol import Ask, FleetConfig, Request
+from kuutamod.consul.faults import ConsulError
+from kuutamod.consul.overview import Overview
+from kuutamod.core.protocol import Ask, FleetConfig, Outcome
 
 
-def drain(context: Context, options: argparse.Namespace) -> int:
+def drain(context: Context, options: argparse.Namespace) -> End:
     """Hand over if this node holds the lock, then mark it; see ``Command`` for what is raised."""
     to, node = context.connection(), options.node
-    overview = read_overview(to.consul, to.account_id, 1, DEADLINE)
-    if node not in {member.record.node_id for member in members(overview)}:
-        complain(f"refused: there is no node {node}")
-        return Exit.REFUSED
+    overview = look(to)
+    names = sorted(member.record.node_id for member in members(overview))
+    if node not in names:
+        return _end(refuse(f"there is no node {node}; there are {', '.join(names) or 'none'}"), False)
     held = holder_of(overview, "")
-    if not isinstance(held, Refusal) and held[0].record.node_id == node:
-        found = aim(overview, Wish(expect=node, allow_restart=options.allow_restart))
-        if isinstance(found, Refusal):
-            complain(f"refused, nothing has changed: {node} holds the lock, and {found.why}")
-            return Exit.REFUSED
-        say(visible(f"{node} holds the lock; handing over to {found.node}, {found.why}."))
-        wall = context.wall()
-        request = Request(
-            id=new_id(),
-            ask=Ask.HANDOVER,
-            holder=node,
-            term=found.term,
-            issued=wall,
-            expires=wall + options.timeout,
-            node=found.node,
-            when=options.at,
-            min_window=options.min_window,
-            allow_restart=options.allow_restart,
-            by=operator(context.env),
-            reason=options.reason or f"drain {node}",
-        )
-        if (code := ask(to, context, request, argparse.Namespace(**{**vars(options), "wait": True}))) != Exit.DONE:
-            complain(f"{node} is not drained")
-            return code
-    orders.change_config(to.consul, to.account_id, lambda config: _marked(config, node), DEADLINE)
-    say(visible(f"{node} is drained: it takes no lock until `kuutamoctl undrain {node}`."))
-    return DONE
+    if isinstance(held, Refusal) or held[0].record.node_id != node:
+        return _mark(to, options, End(DONE, outcome=Outcome.DONE, why=f"{node} did not hold the lock"), "")
+    return _hand_over(to, context, options, overview)
+
+
+def _hand_over(to: Connection, context: Context, options: argparse.Namespace, overview: Overview) -> End:
+    node = options.node
+    found = aim(overview, Wish(expect=node, allow_restart=options.allow_restart))
+    if isinstance(found, Refusal):
+        return _end(refuse(f"nothing has changed: {node} holds the lock, and {found.why}"), False)
+    announce(options, f"{node} holds the lock; handing over to {found.node}, {found.why}.", note(options))
+    request = new_request(
+        context, options, Ask.HANDOVER, holder=node, term=found.term, node=found.node, reason=f"drain {node}"
+    )
+    try:
+        end = ask(to, context, request, options)
+    except KeyboardInterrupt:
+        complain(f"{node} is not drained")
+        raise
+    if end.code != Exit.DONE:
+        complain(f"{node} is not drained")
+        return _end(end, False)
+    return _mark(to, options, end, f"the lock was handed over to {found.node}, but {node} is not drained: ")
+
+
+def _mark(to: Connection, options: argparse.Namespace, end: End, otherwise: str) -> End:
+    """Mark the node; ``otherwise``: what is to be said before why it failed."""
+    node = options.node
+    try:
+        orders.change_config(to.consul, to.account_id, lambda config: _marked(config, node), DEADLINE)
+    except ConsulError as error:
+        why = failed(error, otherwise)
+        return _end(replace(end, code=why.code, outcome=why.outcome, why=why.why), False)
+    announce(options, f"{node} is drained: it takes no lock until `kuutamoctl undrain {node}`.")
+    return _end(end, True)
+
+
+def _end(end: End, drained: bool) -> End:
+    return replace(end, more={"drained": drained})
 
 
 def undrain(context: Context, options: argparse.Namespace) -> int:
     """Take the mark away; see ``Command`` for what is raised."""
     to, node = context.connection(), options.node
-    known = {"drained": False}
+    was = False
 
     def change(config: FleetConfig) -> FleetConfig:
-        known["drained"] = node in config.no_takeover
+        nonlocal was
+        was = was or node in config.no_takeover  # a second look may follow a write whose answer was lost
         return replace(config, no_takeover=tuple(name for name in config.no_takeover if name != node))
 
     orders.change_config(to.consul, to.account_id, change, DEADLINE)
-    say(visible(f"{node} may take the lock again." if known["drained"] else f"{node} was not drained."))
+    say(visible(f"{node} may take the lock again." if was else f"{node} was not drained."))
     return DONE
 
 
@@ -73,18 +88,17 @@ def _marked(config: FleetConfig, node: str) -> FleetConfig:
     return config if node in config.no_takeover else replace(config, no_takeover=(*config.no_takeover, node))
 
 
-_NODE = option("node", metavar="NODE", help="the node")
 DRAIN = Command(
     name="drain",
     about="keep a node from taking the lock; if it holds it, it hands over to the best standby first",
     exit_codes=EXIT_CODES,
-    run=drain,
-    options=(_NODE, *FOLLOWING),
+    run=ordered(drain),
+    options=(NODE, *FOLLOWED),
 )
 UNDRAIN = Command(
     name="undrain",
     about="let a drained node take the lock again",
-    exit_codes="Exit codes: 0 done, 2 faulty options, 3 Consul can't be asked or refuses.",
+    exit_codes="Exit codes: 0 done, 1 refused, 2 faulty options, 3 Consul can't be asked or refuses.",
     run=undrain,
-    options=(_NODE,),
+    options=(NODE,),
 )

@@ -4,39 +4,39 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 
-from kuutamod.cli.command import DEADLINE, DONE, Command, Context, option
+from kuutamod.cli.command import DEADLINE, DONE, REFUSED, Command, Context, complain, option
 from kuutamod.cli.follow import operator
 from kuutamod.cli.moments import date, duration
+from kuutamod.cli.order_options import node, reason, span
+from kuutamod.cli.ordering import look
 from kuutamod.cli.screen import say
 from kuutamod.cli.text import visible
+from kuutamod.cli.verdict import members
 from kuutamod.consul import orders
 from kuutamod.core.protocol import FleetConfig, Pause
 
-DEFAULT, LONGEST = 1800.0, 86400.0
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_EXIT_CODES = "Exit codes: 0 done, 2 faulty options, 3 Consul can't be asked or refuses."
-
-
-def span(text: str) -> float:
-    """The value of ``--for``, in seconds; raises what argparse makes a fault of."""
-    found = re.fullmatch(r"(\d{1,6})([smh])", text)
-    seconds = int(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 1.0 <= seconds <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 90s, 30m or 2h, of 24h at most")
-    return seconds
+DEFAULT = 1800.0
+_EXIT_CODES = "Exit codes: 0 done, 1 refused, 2 faulty options, 3 Consul can't be asked or refuses."
 
 
 def pause(context: Context, options: argparse.Namespace) -> int:
     """Pause; see ``Command`` for what is raised."""
     to, now = context.connection(), context.wall()
+    if options.node:
+        names = sorted(member.record.node_id for member in members(look(to)))
+        if options.node not in names:
+            complain(f"refused: there is no node {options.node}; there are {', '.join(names) or 'none'}")
+            return REFUSED
     new = Pause(now + options.length, options.node, operator(context.env), options.reason)
+    replaced: list[Pause] = []
 
     def change(config: FleetConfig) -> FleetConfig:
-        others = tuple(old for old in config.pauses if old.node != new.node and old.until > now)
-        return replace(config, pauses=(*others, new))
+        going = [old for old in config.pauses if old.until > now]
+        # A second look may follow a write whose answer was lost.
+        replaced[:] = [old for old in going if old.node == new.node and old != new] or replaced
+        return replace(config, pauses=(*(old for old in going if old.node != new.node), new))
 
     orders.change_config(to.consul, to.account_id, change, DEADLINE)
     whom = f"node {new.node} of {to.account_id}" if new.node else to.account_id
@@ -46,6 +46,8 @@ def pause(context: Context, options: argparse.Namespace) -> int:
             f"({duration(options.length)}). The lease and its fence go on; `kuutamoctl resume` ends the pause."
         )
     )
+    for old in replaced:
+        say(visible(f"This replaces the pause {_told(old)}, which would have ended {date(old.until)} UTC."))
     return DONE
 
 
@@ -53,22 +55,30 @@ def resume(context: Context, options: argparse.Namespace) -> int:
     """End pauses; see ``Command`` for what is raised."""
     to, now = context.connection(), context.wall()
     ended: list[Pause] = []
+    left: list[Pause] = []
 
     def change(config: FleetConfig) -> FleetConfig:
         going = [old for old in config.pauses if old.until > now]
-        ended[:] = [old for old in going if options.node in ("", old.node)]
-        return replace(config, pauses=tuple(old for old in going if old not in ended))
+        ended[:] = [old for old in going if options.node in ("", old.node)] or ended
+        left[:] = [old for old in going if options.node not in ("", old.node)]
+        return replace(config, pauses=tuple(left))
 
     orders.change_config(to.consul, to.account_id, change, DEADLINE)
     for old in ended:
         whom = f"of node {old.node}" if old.node else "of the whole fleet"
-        say(visible(f"Ended the pause {whom} that {old.by or 'somebody'} had set: {old.reason or 'no reason given'}."))
+        say(visible(f"Ended the pause {whom} {_told(old)}."))
     if not ended:
-        say("Nothing was paused.")
+        say(visible(f"Node {options.node} had no pause of its own." if options.node else "Nothing was paused."))
+    for old in left:
+        if not old.node:
+            say(visible(f"The pause of the whole fleet goes on until {date(old.until)} UTC, {_told(old)}."))
     return DONE
 
 
-_NODE = option("--node", default="", metavar="NODE", help="that node alone (default: the whole fleet)")
+def _told(old: Pause) -> str:
+    return f"that {old.by or 'somebody'} had set: {old.reason or 'no reason given'}"
+
+
 PAUSE = Command(
     name="pause",
     about="stop automatic takeovers and handovers for a while; it ends by itself",
@@ -83,8 +93,16 @@ PAUSE = Command(
             metavar="TIME",
             help="how long: 90s, 30m, 2h (default: 30m, at most 24h)",
         ),
-        _NODE,
-        option("--reason", default="", metavar="TEXT", help="why, for logs and history"),
+        option("--node", type=node, default="", metavar="NODE", help="that node alone (default: the whole fleet)"),
+        option("--reason", type=reason, default="", metavar="TEXT", help="why, for status, log and hooks"),
     ),
 )
-RESUME = Command(name="resume", about="end a pause", exit_codes=_EXIT_CODES, run=resume, options=(_NODE,))
+RESUME = Command(
+    name="resume",
+    about="end a pause",
+    exit_codes=_EXIT_CODES,
+    run=resume,
+    options=(
+        option("--node", type=node, default="", metavar="NODE", help="the pause of that node alone (default: all pauses)"),
+    ),
+)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kuutamod.cli import status_json
-from kuutamod.cli.command import CONSUL_FAILED, DEADLINE, Command, Connection, Context, complain, option
+from kuutamod.cli.command import CONSUL_FAILED, DEADLINE, Command, Connection, Context, complain, failure, option
 from kuutamod.cli.moments import clock, duration
 from kuutamod.cli.screen import Screen, has_colour, is_terminal, say, size
 from kuutamod.cli.status_view import render
@@ -53,7 +53,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
         return _json(to, context.wall)
     overview = _read(to, DEADLINE)
     say(render(overview, context.wall(), size().columns, has_colour(context.env)))
-    return verdict(overview).health
+    return verdict(overview).health.code
 
 
 def _read(to: Connection, deadline: float) -> Overview:
@@ -64,12 +64,12 @@ def _json(to: Connection, wall: Callable[[], float]) -> int:
     try:
         overview = _read(to, DEADLINE)
     except ConsulError as error:
-        word = Verdict(Health.UNKNOWN, f"Consul can't be asked: {error}")
+        word = Verdict(Health.UNKNOWN, failure(error)[0])
         complain(word.text)
         say(status_json.text(status_json.unreachable(to.account_id, wall(), word)))
         return CONSUL_FAILED
     say(status_json.text(status_json.status(overview, wall())))
-    return verdict(overview).health
+    return verdict(overview).health.code
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Seen:
 
 def watch(read: Callable[[], Overview], wall: Callable[[], float], env: Mapping[str, str], interval: float) -> int:
     """Draw the fleet every ``interval`` seconds until Ctrl-C; the exit code is the last health."""
-    health: int = Health.UNKNOWN
+    health = Health.UNKNOWN
     last: Seen | None = None
     with Screen(is_terminal(env)) as screen:
         try:
@@ -92,11 +92,11 @@ def watch(read: Callable[[], Overview], wall: Callable[[], float], env: Mapping[
                     last = Seen(read(), wall())
                     health = verdict(last.overview).health
                 except ConsulError as error:
-                    fault, health = str(error), Health.UNKNOWN
+                    fault, health = failure(error)[0], Health.UNKNOWN
                 screen.draw(picture(last, fault, wall(), interval, size().columns, has_colour(env)))
                 screen.wait(interval)
         except KeyboardInterrupt:
-            return health
+            return health.code
 
 
 def picture(last: Seen | None, fault: str, now: float, interval: float, width: int, colour: bool) -> list[str]:
@@ -104,7 +104,7 @@ def picture(last: Seen | None, fault: str, now: float, interval: float, width: i
     spans = [Span(f"{clock(now)} UTC, every {interval:g} s; Ctrl-C ends", Style.DIM)]
     if fault:
         age = f" The table is {duration(now - last.at)} old." if last is not None else ""
-        spans.append(Span(f"Consul can't be asked: {fault}.{age}", Style.ALARM))
+        spans.append(Span(f"{fault}.{age}", Style.ALARM))
     head = [paint(line, colour) for span in spans for line in flow([span], width, indent=2)]
     return [*head, *(render(last.overview, now, width, colour).split("\n") if last is not None else ())]
 
@@ -112,8 +112,8 @@ def picture(last: Seen | None, fault: str, now: float, interval: float, width: i
 COMMAND = Command(
     name="status",
     about="show the fleet: who holds the lock, who could take it, and what is going on",
-    exit_codes="Exit codes: 0 a healthy holder and an eligible standby, 1 a holder but no eligible standby, 2 no holder or "
-    "none with a live member record, or faulty options, 3 Consul can't be asked or refuses.",
+    exit_codes="Exit codes: 0 a healthy holder and an eligible standby, 1 a holder that is not well, or no eligible "
+    "standby, 2 no holder or none with a live member record, or faulty options, 3 Consul can't be asked or refuses.",
     run=run,
     options=(
         option(
