@@ -543,3 +543,14 @@ def test_what_people_say_is_cut() -> None:
     read = Request.from_json(replace(REQUEST, reason="я" * 40000, by="b" * 40000).to_json())
     assert read is not None
     assert (len(read.reason), len(read.by)) == (LONGEST_WORD, LONGEST_WORD)
+
+
+def test_a_slow_answer_does_not_bring_back_an_older_request() -> None:
+    """The watch waits for what comes after the newest it has shown; it would never show that again."""
+    desk = asked(REQUEST, ready())
+    answer = desk.take(ac.AnswerRequest)
+    ended = replace(REQUEST, outcome=Outcome.DONE, why="b validates")
+    desk.tell(ev.RequestSeen(ended, answer.index + 5, desk.now))
+    desk.tell(ev.RequestAnswered(ev.Outcome.APPLIED, answer.request, answer.index + 1, desk.now))
+    assert (desk.state.desk.request, desk.state.desk.index) == (ended, answer.index + 5)
+    assert desk.state.desk.pending is None

@@ -9,6 +9,7 @@ from kuutamod.core import actions as ac
 from kuutamod.core import events as ev
 from kuutamod.core.model import LockView, Policy
 from kuutamod.core.protocol import FleetConfig, MemberRecord, Pause
+from kuutamod.core.readiness import ineligible
 from kuutamod.core.recovery import MOST_DOUBLED, backoff, patience_of
 from unit.core.rig import RELEASED, Rig
 
@@ -104,3 +105,33 @@ def test_a_veto_is_counted_and_a_blessing_forgets_them() -> None:
 
 def test_pauses_between_failures_grow_up_to_their_limit_however_many_there_are() -> None:
     assert [backoff(times, 60.0) for times in (0, 1, 2, 3, 7, 100, 10_000)] == [0.0, 1.0, 2.0, 4.0, 60.0, 60.0, 60.0]
+
+
+def test_a_marker_is_of_the_past_when_the_history_knows_of_a_later_term() -> None:
+    """An operator has imported an old value of the lock while another node took it: its term is in the history only."""
+    rig = Rig()
+    rig.registered()
+    rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
+    config = rig.state.fleet
+    assert config is not None
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=RELEASED.term + 1), step=False)
+    # The read was sent before the fleet's was answered: a take in between would explain the difference.
+    rig.tell(ev.LockSeen(LockView(8, None, RELEASED), rig.now - 1.0, rig.now, watched=True))
+    assert not rig.has(ac.Take)
+    assert "reading it again" in rig.why
+    assert "term-regress" not in [reason.code for reason in ineligible(rig.state, rig.now)]
+    rig.now += 1.0
+    rig.tell(ev.LockSeen(LockView(8, None, RELEASED), rig.now, rig.now, watched=False))
+    assert not rig.has(ac.Take)
+    assert "kuutamoctl confirm" in rig.why
+
+
+def test_a_lock_that_is_as_new_as_the_history_is_taken() -> None:
+    rig = Rig()
+    rig.registered()
+    rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
+    config = rig.state.fleet
+    assert config is not None
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=RELEASED.term), step=False)
+    rig.lock(LockView(8, None, RELEASED))
+    assert rig.has(ac.Take)

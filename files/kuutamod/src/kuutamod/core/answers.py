@@ -95,6 +95,9 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
     view = event.view
     watch = watch_lock(state.watch, view, event.at, state.policy.law)
     state = replace(state, watch=watch)
+    if state.fleet_read is not None and event.sent >= state.fleet_read:
+        # A take writes lock and history in one step: a lock that is older than the history went backwards.
+        state = replace(state, term_seen=max(state.term_seen, state.newest_term))
     if view.missing and watch.first_seen == event.at:
         # Before the key is written anew: its terms may have gone on while this node did not look.
         state = _fleet_is_old(state)
@@ -184,8 +187,8 @@ def _request_answered(state: NodeState, event: ev.RequestAnswered) -> NodeState:
     desk, request = state.desk, event.request
     if event.outcome is not ev.Outcome.APPLIED:
         return replace(state, request_refused=event.index)
-    if desk.request is None or desk.request.id != request.id:
-        return state
+    if desk.request is None or desk.request.id != request.id or event.index <= desk.index:
+        return state  # what was seen since is newer than this answer, which was slow
     return replace(state, desk=replace(desk, request=request, index=event.index), request_refused=None)
 
 
