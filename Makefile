@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTHON ?=
 RUNS ?= 20
 JOBS ?= 2
+# The scenarios wait most of the time.
+SCENARIOS ?= 3
 MINUTES ?= 5
 SEED ?=
 SEEDS ?= 1000
@@ -68,7 +70,7 @@ explore: $(VENV)/ready
 	PYTHONPATH=tests $(BIN)/python -m exhaustive explore --minutes $(MINUTES) --faults $(FAULTS)
 
 integration: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(JOBS) --dist loadfile tests/integration
+	$(PYTEST) -n $(SCENARIOS) --dist loadfile tests/integration
 
 soak: $(VENV)/ready
 	$(BIN)/kuutamo-localnet soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out build/soak.json

@@ -217,8 +217,9 @@ def rested(stage: Stage, hold_off: float = float(SHORT_HOLD_OFF["KUUTAMO_HOLD_OF
     if stage.term() == 1:
         return holder  # the first holder of all succeeds nobody
     eventually(
-        lambda: holder.metrics().value("kuutamod_lock_held_seconds") > hold_off
-        and "hold-off" not in holder.metrics().reasons(),
+        lambda: (
+            holder.metrics().value("kuutamod_lock_held_seconds") > hold_off and "hold-off" not in holder.metrics().reasons()
+        ),
         hold_off + BUSY,
         f"{holder.name} has held the lock for longer than the hold-off, and its own last crash is longer ago",
     )

@@ -16,7 +16,6 @@ from integration.scenario import (
     mark,
     release_bound,
     steal_bound,
-    told,
     told_since,
 )
 from kuutamo_localnet.wait import eventually
@@ -34,11 +33,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedStage]:
 
 def test_the_first_url_refuses_connections(stage: ProxiedStage) -> None:
     holder = stage.healthy()
-    before, term = stage.last_interval(holder), stage.term()
+    before, term, start = stage.last_interval(holder), stage.term(), mark(holder)
     try:
         stage.proxy(holder).refuse()
         refused_at = boottime()
-        told(holder, "heartbeat without an answer", stage.proxy(holder).url)
+        # By whatever was asked for first: after that everything goes to the other URL.
+        told_since(holder, start, f"{stage.proxy(holder).url}: Connection re")
         outlast(refused_at)
         undisturbed(stage, holder, before, term)
     finally:
