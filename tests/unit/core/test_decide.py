@@ -242,7 +242,7 @@ def test_a_missing_key_is_written_anew_only_with_what_the_history_says_since_it_
     assert rig.take(ac.CreateKey).record.term == 11
 
 
-def test_a_term_that_another_node_has_had_is_passed_over() -> None:
+def test_a_term_that_another_node_has_had_is_not_taken_before_an_operator_has_looked() -> None:
     rig = Rig()
     rig.registered()
     rig.lock(LockView(7, None, RELEASED))
@@ -251,8 +251,29 @@ def test_a_term_that_another_node_has_had_is_passed_over() -> None:
     rig.run(0.3)
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
-    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=take.record.term + 2))
-    assert rig.take(ac.Take).record.term == take.record.term + 3
+    newest = take.record.term + 2
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=newest))
+    rig.lock(LockView(7, None, RELEASED))
+    assert not rig.has(ac.Take)
+    word = FleetConfig(confirmed_term=RELEASED.term, confirmed_seen=newest, confirmed_record=RELEASED.digest)
+    rig.tell(ev.FleetSeen((), word, rig.now, newest_term=newest))
+    assert rig.take(ac.Take).record.term == newest + 1
+
+
+def test_a_marker_is_of_the_past_when_the_history_knows_of_a_later_term() -> None:
+    """An operator has imported an old value of the lock while another node took it: its term is in the history only."""
+    rig = Rig()
+    rig.registered()
+    rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, newest_term=RELEASED.term + 1), step=False)
+    # The read was sent before the fleet's was answered: a take in between would explain the difference.
+    rig.tell(ev.LockSeen(LockView(8, None, RELEASED), rig.now - 1.0, rig.now, watched=True))
+    assert not rig.has(ac.Take)
+    assert "reading it again" in rig.why
+    rig.now += 1.0
+    rig.tell(ev.LockSeen(LockView(8, None, RELEASED), rig.now, rig.now, watched=False))
+    assert not rig.has(ac.Take)
+    assert "kuutamoctl confirm" in rig.why
 
 
 def test_the_chain_must_have_passed_the_previous_holders_last_height() -> None:

@@ -257,6 +257,9 @@ def _lock_seen(state: NodeState, event: ev.LockSeen) -> NodeState:
     view = event.view
     watch = watch_lock(state.watch, view, event.at, state.policy.law)
     state = replace(state, watch=watch)
+    if state.fleet_read is not None and event.sent >= state.fleet_read:
+        # A take writes lock and history in one step: a lock that is older than the history went backwards.
+        state = replace(state, term_seen=max(state.term_seen, state.newest_term))
     if view.missing and watch.first_seen == event.at:
         # Before the key is written anew: its terms may have gone on while this node did not look.
         state = _fleet_is_old(state)

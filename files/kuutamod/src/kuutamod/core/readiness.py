@@ -81,6 +81,9 @@ def _fleet_reasons(state: NodeState) -> list[Reason]:
             "from an old snapshot?): check that nothing signs, then run `kuutamoctl confirm`"
         )
         found.append(Reason("term-regress", text))
+    elif record and record.term < state.newest_term and not confirmed(state):
+        known = f"the history knows of term {state.newest_term}, the lock was read before that or went backwards"
+        found.append(Reason("unknown-fleet", f"{known}: reading it again"))
     return found
 
 
