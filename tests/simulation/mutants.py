@@ -32,6 +32,7 @@ from kuutamod.core.takeover import Opening
 from kuutamod.guard import rules as guarding
 from kuutamod.guard.rules import Cause, GuardView
 
+from . import adapter
 from .setup import Setup
 from .switches import NONE, Switches
 
@@ -141,12 +142,7 @@ def _missing_or(kind: ac.TakeKind, key: str, session: str, index: int, value: st
     return [{"KV": {"Verb": "check-not-exists", "Key": key}}, *_bare_lock(key, session, value)]
 
 
-def _without_history(state: NodeState) -> int:
-    return _next_term(changed(state, newest_term=0))
-
-
 _take = transactions.take
-_next_term = records.next_term
 _begin = plan.begin
 _heartbeat = records.heartbeat
 _watch_lock = takeover.watch_lock
@@ -335,7 +331,7 @@ MUTANTS = (
     Mutant(
         "terms by hearsay",
         "a take does not check that its term is new, nor is the history read",
-        patches=((transactions, "in_term", lambda taking, *_: taking), (records, "next_term", _without_history)),
+        patches=((transactions, "in_term", lambda taking, *_: taking), (adapter, "newest_term", lambda *_: 0)),
         breaks=frozenset({"term used twice"}),
         rare=True,
     ),

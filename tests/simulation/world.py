@@ -187,6 +187,7 @@ class World:
         waited = now - max(self._ok_since.values())
         if waited > quiet_bound(self.setup):
             self.judge.broken("never quiet", f"{waited:.0f} s after the last fault: {self._whys()}")
+            self._done = True  # also where only another rule counts
 
     def _whys(self) -> str:
         return "; ".join(f"{host.name}: {host.supervisor.why if host.supervisor else 'down'}" for host in self.hosts)
