@@ -88,7 +88,8 @@ def _run(chosen: argparse.Namespace) -> int:
     missing = coverage.missing()
     if missing:
         print(f"never seen: {', '.join(seen.value for seen in missing)}")
-    return 1 if broken or (missing and done >= 1000) else 0
+    # The same seeds exercise the same transitions everywhere; a few fresh ones may miss a rare one by chance.
+    return 1 if broken or (missing and done >= 1000 and chosen.first != "fresh") else 0
 
 
 def _table(coverage: Coverage) -> str:

@@ -198,6 +198,8 @@ _APART: tuple[tuple[Kind, Kind], ...] = (
     (Kind.LOSE_HOST, Kind.CUT),
     (Kind.CRASH, Kind.PAUSE_SUPERVISOR),
     (Kind.CRASH, Kind.ISOLATE),
+    (Kind.CRASH, Kind.VETO),
+    (Kind.HANDOVER, Kind.VETO),
 )
 """A fault of one node (or of Consul), and one that all the others have meanwhile."""
 
