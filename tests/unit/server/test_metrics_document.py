@@ -10,7 +10,6 @@ from pathlib import Path
 from kuutamod.core.desk import Answer, Desk
 from kuutamod.core.model import NodeState
 from kuutamod.core.protocol import Mark, Step, TermRecord
-from kuutamod.server import terms
 from kuutamod.server.guard_state import GuardState
 from kuutamod.server.metrics import Metrics
 from kuutamod.server.node_status import status
@@ -107,7 +106,7 @@ def test_the_document_names_every_field_of_status() -> None:
 
 
 def test_the_document_names_every_field_of_a_term() -> None:
-    assert fields_of("`/history`") == list(terms.to_json(TermRecord(1, "a", 0.0)))
+    assert fields_of("`/history`") == list(TermRecord(1, "a", 0.0).told())
 
 
 def alerts() -> dict[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from kuutamod.cli import status_json
 from kuutamod.core import events as ev
 from kuutamod.core import records
 from kuutamod.core.model import LockView
@@ -126,14 +125,3 @@ def test_the_oldest_terms_go_first() -> None:
 def test_two_nodes_with_one_term_are_not_mixed() -> None:
     old = TermRecord(5, "b", taken=1.0, ended="gone", fault=True)
     assert terms.merge((old,), (TermRecord(5, "c", taken=0.0),)) == (TermRecord(5, "c", taken=0.0),)
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        TermRecord(5, "b", taken=0.0),
-        TermRecord(5, "b", 1.0, 2.0, 3.0, "release", "began", "ended", True, 0.0, 10, 20, "eve@desk"),
-    ],
-)
-def test_the_names_are_those_of_the_command_line(record: TermRecord) -> None:
-    assert terms.to_json(record) == status_json.term(record)

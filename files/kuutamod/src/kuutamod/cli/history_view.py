@@ -49,7 +49,7 @@ def to_json(overview: Overview, now_unix: float) -> status_json.Json:
         "account": overview.account_id,
         "at": now_unix,
         "lock": status_json.lock(overview),
-        "terms": [status_json.term(record) for record in terms],
+        "terms": [record.told() for record in terms],
     }
 
 

@@ -16,7 +16,7 @@ from kuutamod.cli.verdict import Verdict, holder, verdict
 from kuutamod.consul.health import ConsulHealth
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.model import LockView
-from kuutamod.core.protocol import Pause, Request, TermRecord
+from kuutamod.core.protocol import Pause, Request
 
 Json = dict[str, object]
 
@@ -32,7 +32,7 @@ def status(overview: Overview, now_unix: float) -> Json:
         "nodes": [_node(node) for node in nodes(overview, now_unix)],
         "pauses": [_pause(pause, now_unix) for pause in pauses(overview, now_unix)],
         "request": request(overview.request),
-        "last_term": None if last is None else term(last),
+        "last_term": None if last is None else last.told(),
         "consul": _consul(overview.consul),
         "unreadable": unread(overview),
     }
@@ -163,25 +163,6 @@ def request(request: Request | Unread | None) -> Json | None:
         "outcome": None if request.outcome is None else request.outcome.value,
         "ended": None if request.outcome is None else ended_at(request),
         "why": request.why,
-    }
-
-
-def term(record: TermRecord) -> Json:
-    """One term of the history."""
-    return {
-        "term": record.term,
-        "node": record.node,
-        "taken": record.taken or None,
-        "since": record.since or None,
-        "until": record.until or None,
-        "cause": record.cause,
-        "began": record.began,
-        "ended": record.ended,
-        "fault": record.fault,
-        "gap": None if record.gap < 0 else record.gap,
-        "first_height": record.first_height or None,
-        "last_height": record.last_height or None,
-        "by": record.by or None,
     }
 
 

@@ -344,6 +344,12 @@ class TermRecord:
     last_height: int = 0
     by: str = ""
 
+    def told(self) -> dict[str, object]:
+        """As programs are told (``history --json``, ``/history``): None is "not known", or "not yet"."""
+        blank = ("taken", "since", "until", "first_height", "last_height", "by")
+        told = {name: (value or None) if name in blank else value for name, value in vars(self).items()}
+        return told | {"gap": None if self.gap < 0 else self.gap}
+
     def to_json(self) -> str:
         """The text that goes into Consul."""
         return dumps(vars(self))

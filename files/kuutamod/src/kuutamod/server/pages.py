@@ -14,7 +14,6 @@ from kuutamod.server import role
 from kuutamod.server.encode import Json, body, line
 from kuutamod.server.metrics import CONTENT_TYPE, Metrics
 from kuutamod.server.node_status import status
-from kuutamod.server.terms import to_json
 from kuutamod.server.view import View
 
 PLAIN = "text/plain; charset=utf-8"
@@ -80,7 +79,7 @@ class Pages:
 
     def _history(self, view: View, _wish: Wish) -> Reply:
         identity = view.state.identity
-        terms = [to_json(record) for record in self._metrics.observed.terms(view.state)]
+        terms = [record.told() for record in self._metrics.observed.terms(view.state)]
         found: Json = {"account": identity.account_id, "node": identity.node_id, "at": view.wall, "terms": terms}
         return Reply(HTTPStatus.OK, JSON, body(found))
 

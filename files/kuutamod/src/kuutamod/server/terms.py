@@ -13,7 +13,6 @@ from kuutamod.core import records
 from kuutamod.core.change import replace
 from kuutamod.core.model import NodeState, Watch
 from kuutamod.core.protocol import LockRecord, TermRecord
-from kuutamod.server.encode import Json
 
 KEPT = 100
 """Terms; the oldest go first."""
@@ -60,25 +59,6 @@ def merge(seen: Terms, found: Terms) -> Terms:
         old = known.get(record.term)
         known[record.term] = record if old is None or old.node != record.node else replace(old, **_said(record))
     return tuple(known[term] for term in sorted(known))[-KEPT:]
-
-
-def to_json(record: TermRecord) -> Json:
-    """One term, with the names of ``kuutamoctl history --json``; null is "not known", or "not yet"."""
-    return {
-        "term": record.term,
-        "node": record.node,
-        "taken": record.taken or None,
-        "since": record.since or None,
-        "until": record.until or None,
-        "cause": record.cause,
-        "began": record.began,
-        "ended": record.ended,
-        "fault": record.fault,
-        "gap": None if record.gap < 0 else record.gap,
-        "first_height": record.first_height or None,
-        "last_height": record.last_height or None,
-        "by": record.by or None,
-    }
 
 
 def _said(record: TermRecord) -> dict[str, Any]:
