@@ -88,16 +88,20 @@ class Stage:
             eventually(lambda node=node: ready(node), deadline, f"{node.name} is a ready standby")  # type: ignore[misc]
         return holder
 
-    def taken_over(self, old: FleetNode, within: float) -> tuple[FleetNode, KeyInterval]:
-        """The next holder and its key interval; fails with everybody's log when nobody takes over within ``within``."""
-        home = str(old.plan.home)
+    def taken_over(self, old: FleetNode, within: float, *, back: bool = False) -> tuple[FleetNode, KeyInterval]:
+        """The next holder and its key interval; fails with everybody's log when nobody takes over within ``within``.
+
+        ``back``: the old holder has lost its key already, and is a contender like the others.
+        """
+        home = None if back else str(old.plan.home)
 
         def found() -> KeyInterval | None:
             interval = self.fleet.referee.current_holder(self.account)
             return interval if interval is not None and interval.home != home else None
 
+        who = "a node" if back else f"another node than {old.name}"
         try:
-            interval = eventually(found, within, f"another node than {old.name} holds the key")
+            interval = eventually(found, within, f"{who} holds the key")
         except AssertionError as error:
             for node in self.fleet.nodes:
                 error.add_note(f"--- {node.name}:\n{node.log_text()[-3000:]}")

@@ -23,19 +23,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def taken_away(stage: Stage, holder: FleetNode, since: int, term: int, at: float, why: str) -> FleetNode:
-    """The holder is told so and fenced at once; another takes over after G, never before.
+    """The holder is told so and fenced at once; a node takes over after G, never before.
 
-    Its next heartbeat tells it, or the next renewal of its session if that comes first and the session is gone.
+    Its next heartbeat tells it, or the next renewal of its session if that comes first and the session is gone. It has
+    done nothing wrong: where its neard has settled by then, it may be the best to take over.
     """
     old = stage.ended(holder, notice_bound() + BUSY)
     assert old.ended_at is not None
     assert old.ended_at <= at + notice_bound()
     told_since(holder, since, "fence: killing neard", ": Consul ")
-    successor, new = stage.taken_over(holder, steal_bound() + BUSY)
+    successor, new = stage.taken_over(holder, steal_bound() + BUSY, back=True)
     assert at + LAW.guard_time * (1 - LAW.clock_rate_error) <= new.loaded_at <= at + steal_bound()
     told_since(successor, 0, f"taking the lock for term {term + 1}", why)
     successor.wait_state("Validating", BUSY)
-    rejoins(stage, holder, successor, term + 1)
+    for node in stage.fleet.standbys(successor):
+        rejoins(stage, node, successor, term + 1)
     no_ghost(stage, successor)
     return successor
 
@@ -46,7 +48,7 @@ def test_lock_key_deleted(stage: Stage) -> None:
     client.kv_delete(lock_key(stage.account))
     taken_away(stage, holder, since, term, boottime(), "it is free without the marker")
     told_since(holder, since, "heartbeat refused")
-    assert any("writing it anew, held by nobody" in node.log_text() for node in stage.fleet.standbys(holder))
+    assert any("writing it anew, held by nobody" in node.log_text() for node in stage.fleet.nodes)
 
 
 def test_session_destroyed(stage: Stage) -> None:
