@@ -7,8 +7,9 @@ gets the key only after its own head has moved twice since the take. A synced no
 (nearcore starts to sync when it is two behind), so the first move makes up for that, and the second is to a block that was
 made after the former holder's death. Looks are counted, not heights: a node that catches up jumps over many at once.
 
-What the former holder's supervisor knew of the chain is no help: its neard may have moved on by more than one block
-between the last look at it and its death.
+What the former holder's supervisor knew of the chain is no help where its neard had the key to the end: that may have
+moved on by more than one block between the last look at it and its death. Where it had shown before that look that the key
+was gone, the height is final (``Claim.final``) and takes the place of the two moves.
 """
 
 from __future__ import annotations
