@@ -165,7 +165,7 @@ def test_each_part_is_frozen_and_killed_alone(node: FleetNode) -> None:
         pid = node.freeze(part)
         others = {node.pid(other) for other in Part if other is not part}
         eventually(lambda pid=pid: state_of(pid) == "T", 20, f"{part} is frozen")  # type: ignore[misc]
-        assert {state_of(other) for other in others} == {"S"}
+        assert {state_of(other) for other in others} <= AT_WORK
         node.thaw(part)
         eventually(lambda pid=pid: state_of(pid) == "S", 20, f"{part} goes on")  # type: ignore[misc]
     pids = [node.pid(part) for part in Part]
@@ -178,6 +178,10 @@ def test_each_part_is_frozen_and_killed_alone(node: FleetNode) -> None:
     with pytest.raises(LookupError, match="node1 has no neard now"):
         node.find(Part.NEARD)
     assert node.kill_guard() == pids[1]
+
+
+AT_WORK = {"S", "R", "D"}
+"""States of a process that is neither stopped nor dead; which of them is chance."""
 
 
 def state_of(pid: int) -> str | None:
@@ -200,7 +204,7 @@ def test_a_new_life_does_not_end_what_an_earlier_one_left(node: FleetNode) -> No
     node.process.wait(20)
     node.start()
     node.wait_state("Validating", 20)
-    assert state_of(guard) == "S"
+    assert state_of(guard) in AT_WORK
     assert node.pid(Part.GUARD) != guard
     assert len(node.tree()) == 5
 
