@@ -40,7 +40,7 @@ def test_half_a_minute_of_faults_ends_with_one_healthy_holder_and_nothing_left(t
     assert sorted(each["kind"] for each in report["injections"]) == sorted(planned)
     assert not report["injections"][0]["skipped"]
     assert report["injections"][0]["kind"] == Kind.KILL_SUPERVISOR
-    assert sum(each["n"] for each in report["takeovers"]) >= 2
+    assert sum(each["n"] for each in report["takeovers"]) >= 1
     assert len(report["history"]) == report["key_intervals"]
     assert report["supervisor_starts"] > 3
     assert f"passed (seed {SEED})" in done.stdout
