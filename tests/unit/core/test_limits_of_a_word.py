@@ -107,14 +107,20 @@ def test_pauses_between_failures_grow_up_to_their_limit_however_many_there_are()
     assert [backoff(times, 60.0) for times in (0, 1, 2, 3, 7, 100, 10_000)] == [0.0, 1.0, 2.0, 4.0, 60.0, 60.0, 60.0]
 
 
-def test_a_marker_is_of_the_past_when_the_history_knows_of_a_later_term() -> None:
-    """An operator has imported an old value of the lock while another node took it: its term is in the history only."""
+def watching(newest_term: int) -> Rig:
+    """A standby that sees the lock of RELEASED's term while it is held, and a history up to this term."""
     rig = Rig()
     rig.registered()
     rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
     config = rig.state.fleet
     assert config is not None
-    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=RELEASED.term + 1), step=False)
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=newest_term), step=False)
+    return rig
+
+
+def test_a_marker_is_of_the_past_when_the_history_knows_of_a_later_term() -> None:
+    """An operator has imported an old value of the lock while another node took it: its term is in the history only."""
+    rig = watching(newest_term=RELEASED.term + 1)
     # The read was sent before the fleet's was answered: a take in between would explain the difference.
     rig.tell(ev.LockSeen(LockView(8, None, RELEASED), rig.now - 1.0, rig.now, watched=True))
     assert not rig.has(ac.Take)
@@ -127,11 +133,6 @@ def test_a_marker_is_of_the_past_when_the_history_knows_of_a_later_term() -> Non
 
 
 def test_a_lock_that_is_as_new_as_the_history_is_taken() -> None:
-    rig = Rig()
-    rig.registered()
-    rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
-    config = rig.state.fleet
-    assert config is not None
-    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=RELEASED.term), step=False)
+    rig = watching(newest_term=RELEASED.term)
     rig.lock(LockView(8, None, RELEASED))
     assert rig.has(ac.Take)
