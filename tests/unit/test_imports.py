@@ -50,15 +50,20 @@ def part(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Absolute names of everything a file imports."""
+    """Absolute names of everything a file imports; its own package relatively, for the Ansible modules take
+    it along under another name.
+    """
+    package = ["kuutamod", *path.relative_to(ROOT).parts[:-1]]
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.add(node.module or "")
-            if node.module == "kuutamod":
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            assert node.level or not module.startswith("kuutamod"), f"{path}: {module} is imported absolutely"
+            found.add(module)
+            if module == "kuutamod":
                 found |= {f"kuutamod.{alias.name}" for alias in node.names}
     return found
 

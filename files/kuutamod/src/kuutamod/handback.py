@@ -12,16 +12,16 @@ import asyncio
 import socket
 import sys
 
-from kuutamod.clock import BootClock, Clock
-from kuutamod.consul.adapter import ConsulAdapter
-from kuutamod.core import actions as ac
-from kuutamod.core import events as ev
-from kuutamod.core.model import Home
-from kuutamod.core.protocol import LockRecord
-from kuutamod.neard import home
-from kuutamod.neard.memory import MemoryFault, MemoryFile
-from kuutamod.owner import take_home
-from kuutamod.settings import Settings
+from .clock import BootClock, Clock
+from .consul.adapter import ConsulAdapter
+from .core import actions as ac
+from .core import events as ev
+from .core.model import Home
+from .core.protocol import LockRecord
+from .neard import home
+from .neard.memory import MemoryFault, MemoryFile
+from .owner import take_home
+from .settings import Settings
 
 PATIENCE = 15.0
 """Seconds to wait for the home to become clear, and for Consul to answer."""

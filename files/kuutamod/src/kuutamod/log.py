@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
-from kuutamod.clock import BootClock, Clock
-from kuutamod.log_writer import CAPACITY, Writer
-from kuutamod.redact import MASK, SECRET_NAMES, redact
+from .clock import BootClock, Clock
+from .log_writer import CAPACITY, Writer
+from .redact import MASK, SECRET_NAMES, redact
 
 REPEAT_WINDOW = 60.0
 """Seconds in which the same line is printed once."""

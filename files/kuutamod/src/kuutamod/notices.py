@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kuutamod.core import actions as ac
-from kuutamod.core.model import NodeState
-from kuutamod.core.readiness import paused
-from kuutamod.hooks.call import HookCall, HookEvent
+from .core import actions as ac
+from .core.model import NodeState
+from .core.readiness import paused
+from .hooks.call import HookCall, HookEvent
 
 
 def notices(before: NodeState, after: NodeState, actions: Sequence[ac.Action], now: float) -> tuple[HookCall, ...]:

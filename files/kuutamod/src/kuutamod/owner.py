@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from kuutamod.clock import Clock
-from kuutamod.guard.child import start_time
-from kuutamod.neard.home import HomeBusy, HomeLock, Owner
+from .clock import Clock
+from .guard.child import start_time
+from .neard.home import HomeBusy, HomeLock, Owner
 
 GUARD_WAIT = 20.0
 """Seconds to wait for the guard of an earlier supervisor to end its neard and hand the lock back."""

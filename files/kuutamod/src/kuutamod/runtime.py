@@ -15,30 +15,30 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from kuutamod.clock import BootClock, Clock
-from kuutamod.consul.adapter import ConsulAdapter
-from kuutamod.core import actions as ac
-from kuutamod.core import events as ev
-from kuutamod.core.decide import decide
-from kuutamod.core.desk import Windows
-from kuutamod.core.model import Identity, NodeState, first_state
-from kuutamod.core.observe import observe
-from kuutamod.core.plan import begin
-from kuutamod.deadline import Lane, Overrun
-from kuutamod.hooks.call import HookCall, HookEvent
-from kuutamod.hooks.runner import HookRunner
-from kuutamod.log import Log
-from kuutamod.neard import procfs
-from kuutamod.neard.home import HomeBusy
-from kuutamod.neard.memory import MemoryFault, MemoryFile
-from kuutamod.neard.process import NeardFiles, NeardProcess
-from kuutamod.neard.rpc import BadAnswer, StatusClient
-from kuutamod.notices import notices
-from kuutamod.notify import Notifier
-from kuutamod.owner import take_home
-from kuutamod.server.exporter import Exporter
-from kuutamod.settings import Settings
-from kuutamod.telling import Teller
+from .clock import BootClock, Clock
+from .consul.adapter import ConsulAdapter
+from .core import actions as ac
+from .core import events as ev
+from .core.decide import decide
+from .core.desk import Windows
+from .core.model import Identity, NodeState, first_state
+from .core.observe import observe
+from .core.plan import begin
+from .deadline import Lane, Overrun
+from .hooks.call import HookCall, HookEvent
+from .hooks.runner import HookRunner
+from .log import Log
+from .neard import procfs
+from .neard.home import HomeBusy
+from .neard.memory import MemoryFault, MemoryFile
+from .neard.process import NeardFiles, NeardProcess
+from .neard.rpc import BadAnswer, StatusClient
+from .notices import notices
+from .notify import Notifier
+from .owner import take_home
+from .server.exporter import Exporter
+from .settings import Settings
+from .telling import Teller
 
 DISK_DEADLINE = 5.0
 HOOKS_DEADLINE = 5.0

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core import events as ev
-from kuutamod.core.model import NodeState, label, phase
-from kuutamod.log import Log
-from kuutamod.notify import Notifier
+from .core import actions as ac
+from .core import events as ev
+from .core.model import NodeState, label, phase
+from .log import Log
+from .notify import Notifier
 
 
 class Teller:

@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
-from kuutamod.cli.command import CONNECTION, Command, Option
-from kuutamod.settings import ConfigFaults, Fault, Subject
-from kuutamod.settings.fields import Setting
-from kuutamod.settings.sources import Parser, UsageError, add_options, complete, flags_of, surplus
+from ..settings import ConfigFaults, Fault, Subject
+from ..settings.fields import Setting
+from ..settings.sources import Parser, UsageError, add_options, complete, flags_of, surplus
+from .command import CONNECTION, Command, Option
 
 _REMEDY = "`kuutamoctl --help` lists the commands, `kuutamoctl COMMAND --help` the options of one"
 

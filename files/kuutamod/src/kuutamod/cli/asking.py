@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kuutamod.cli.verdict import drained, holds, members, unseen
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.events import SeenMember
-from kuutamod.core.handover import unfit
-from kuutamod.core.model import Phase
-from kuutamod.core.protocol import Ask, LockRecord, MemberRecord, Outcome, Request
-from kuutamod.core.ranking import ordered
+from ..consul.overview import Overview, Unread
+from ..core.events import SeenMember
+from ..core.handover import unfit
+from ..core.model import Phase
+from ..core.protocol import Ask, LockRecord, MemberRecord, Outcome, Request
+from ..core.ranking import ordered
+from .verdict import drained, holds, members, unseen
 
 MAX_LAG = 20
 """Blocks; heights closer together count as equal, as in the nodes' own ranking."""

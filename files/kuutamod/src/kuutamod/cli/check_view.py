@@ -8,10 +8,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
-from kuutamod.cli.text import Span, Style, counted, paint, visible
-from kuutamod.preflight.finding import Finding, Level, Topic
-from kuutamod.preflight.inspect import Preflight
-from kuutamod.redact import redact
+from ..preflight.finding import Finding, Level, Topic
+from ..preflight.inspect import Preflight
+from ..redact import redact
+from .text import Span, Style, counted, paint, visible
 
 FINE, WARNED, FAULTY = 0, 1, 2
 """Exit codes."""

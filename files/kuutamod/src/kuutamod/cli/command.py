@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kuutamod.cli.text import visible
-from kuutamod.clock import BootClock
-from kuutamod.consul.faults import ConsulError, Fault
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.settings import ConfigFaults
-from kuutamod.settings.consul import read_consul
-from kuutamod.settings.fields import ACCOUNT_ID, CONSUL, Group
-from kuutamod.settings.reading import Reader
-from kuutamod.settings.sources import resolve
+from ..clock import BootClock
+from ..consul.faults import ConsulError, Fault
+from ..consul.settings import ConsulSettings
+from ..settings import ConfigFaults
+from ..settings.consul import read_consul
+from ..settings.fields import ACCOUNT_ID, CONSUL, Group
+from ..settings.reading import Reader
+from ..settings.sources import resolve
+from .text import visible
 
 DEADLINE = 10.0
 """Seconds for Consul to answer one question, all URLs together."""

@@ -15,15 +15,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kuutamod.cli.asking import settled
-from kuutamod.cli.command import Connection, complain, failure
-from kuutamod.cli.moments import clock, duration
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.consul import orders
-from kuutamod.consul.faults import ConsulError
-from kuutamod.consul.overview import read_overview
-from kuutamod.core.protocol import Ask, Mark, Outcome, Request, Step
+from ..consul import orders
+from ..consul.faults import ConsulError
+from ..consul.overview import read_overview
+from ..core.protocol import Ask, Mark, Outcome, Request, Step
+from .asking import settled
+from .command import Connection, complain, failure
+from .moments import clock, duration
+from .screen import say
+from .text import visible
 
 LOOK = 0.3
 """Seconds between two looks at the request."""

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from kuutamod.cli import status_json
-from kuutamod.cli.moments import date, duration
-from kuutamod.cli.nodes import current, newest
-from kuutamod.cli.table import NARROWEST, Column, Row, boxed
-from kuutamod.cli.text import Span, Style, flow, paint
-from kuutamod.cli.verdict import holder
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.model import LockView
-from kuutamod.core.protocol import LockRecord, TermRecord
+from ..consul.overview import Overview, Unread
+from ..core.model import LockView
+from ..core.protocol import LockRecord, TermRecord
+from . import status_json
+from .moments import date, duration
+from .nodes import current, newest
+from .table import NARROWEST, Column, Row, boxed
+from .text import Span, Style, flow, paint
+from .verdict import holder
 
 COLUMNS = (
     Column("Term", right=True, most=12),

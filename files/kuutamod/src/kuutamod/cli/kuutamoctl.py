@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kuutamod.cli.arguments import parse
-from kuutamod.cli.command import BROKEN_PIPE, FAULTY_OPTIONS, INTERRUPTED, Context, complain, failure
-from kuutamod.cli.commands import active_validator, check, confirm, drain, handover, history, pause, restart, status
-from kuutamod.consul.faults import ConsulError
-from kuutamod.settings import ConfigFaults
+from ..consul.faults import ConsulError
+from ..settings import ConfigFaults
+from .arguments import parse
+from .command import BROKEN_PIPE, FAULTY_OPTIONS, INTERRUPTED, Context, complain, failure
+from .commands import active_validator, check, confirm, drain, handover, history, pause, restart, status
 
 COMMANDS = (
     active_validator.COMMAND,

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kuutamod.settings import ConfigFaults, load
+from ..settings import ConfigFaults, load
 
 FAULTY_CONFIGURATION = 2
 
@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAULTY_CONFIGURATION
     # --help and faults need not wait for the client library.
     if settings.hand_back:
-        from kuutamod.handback import hand_back  # noqa: PLC0415
+        from ..handback import hand_back  # noqa: PLC0415
 
         return hand_back(settings)
-    from kuutamod.runtime import run  # noqa: PLC0415
+    from ..runtime import run  # noqa: PLC0415
 
     return run(settings)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.cli.verdict import drained, eligible, holds, members
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.events import SeenMember
-from kuutamod.core.protocol import MemberRecord, Pause, TermRecord
+from ..consul.overview import Overview, Unread
+from ..core.events import SeenMember
+from ..core.protocol import MemberRecord, Pause, TermRecord
+from .verdict import drained, eligible, holds, members
 
 SILENT, DRAINED, PAUSED = "silent", "drained", "paused"
 

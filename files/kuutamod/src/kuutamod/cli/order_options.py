@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from kuutamod.cli.command import option
-from kuutamod.core.protocol import LONGEST_WORD
+from ..core.protocol import LONGEST_WORD
+from .command import option
 
 TIMEOUT, MIN_WINDOW = 60.0, 5
 LONGEST = 86400.0

@@ -7,16 +7,16 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kuutamod.cli import status_json
-from kuutamod.cli.command import DEADLINE, DONE, Connection, Context, complain, failure
-from kuutamod.cli.follow import Exit, Follower, new_id, operator
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.cli.verdict import unseen
-from kuutamod.consul import orders
-from kuutamod.consul.faults import ConsulError, Fault
-from kuutamod.consul.overview import Overview, read_overview
-from kuutamod.core.protocol import Ask, Outcome, Request
+from ..consul import orders
+from ..consul.faults import ConsulError, Fault
+from ..consul.overview import Overview, read_overview
+from ..core.protocol import Ask, Outcome, Request
+from . import status_json
+from .command import DEADLINE, DONE, Connection, Context, complain, failure
+from .follow import Exit, Follower, new_id, operator
+from .screen import say
+from .text import visible
+from .verdict import unseen
 
 _WINDOWS = (
     "neard's windows tell of blocks and chunks only: endorsements are due in nearly every block, so some are missed "

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 
-from kuutamod.cli.nodes import NodeView, newest, nodes, pauses, unread
-from kuutamod.cli.status_view import ended_at
-from kuutamod.cli.verdict import Verdict, holder, verdict
-from kuutamod.consul.health import ConsulHealth
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.model import LockView
-from kuutamod.core.protocol import Pause, Request
+from ..consul.health import ConsulHealth
+from ..consul.overview import Overview, Unread
+from ..core.model import LockView
+from ..core.protocol import Pause, Request
+from .nodes import NodeView, newest, nodes, pauses, unread
+from .status_view import ended_at
+from .verdict import Verdict, holder, verdict
 
 Json = dict[str, object]
 

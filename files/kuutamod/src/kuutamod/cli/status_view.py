@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kuutamod.cli.moments import clock, duration
-from kuutamod.cli.nodes import NodeView, Role, newest, nodes, pauses, unread
-from kuutamod.cli.table import NARROWEST, Column, Row, boxed
-from kuutamod.cli.text import Span, Style, counted, flow, paint
-from kuutamod.cli.verdict import Health, holder, verdict
-from kuutamod.consul.health import ConsulHealth
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.model import LockView, State
-from kuutamod.core.protocol import Mark, Outcome, Pause, Request, TermRecord
+from ..consul.health import ConsulHealth
+from ..consul.overview import Overview, Unread
+from ..core.model import LockView, State
+from ..core.protocol import Mark, Outcome, Pause, Request, TermRecord
+from .moments import clock, duration
+from .nodes import NodeView, Role, newest, nodes, pauses, unread
+from .table import NARROWEST, Column, Row, boxed
+from .text import Span, Style, counted, flow, paint
+from .verdict import Health, holder, verdict
 
 RECENT = 600.0
 """Seconds for which the outcome of a request is shown."""

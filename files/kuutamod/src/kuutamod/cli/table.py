@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kuutamod.cli.text import Span, Style, clean, flow, pad, shorten, width_of
+from .text import Span, Style, clean, flow, pad, shorten, width_of
 
 GAP = 2
 """Blanks between two columns."""

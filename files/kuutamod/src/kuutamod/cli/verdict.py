@@ -6,10 +6,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.consul.overview import Overview, Unread
-from kuutamod.core.events import SeenMember
-from kuutamod.core.model import Phase
-from kuutamod.core.protocol import MemberRecord
+from ..consul.overview import Overview, Unread
+from ..core.events import SeenMember
+from ..core.model import Phase
+from ..core.protocol import MemberRecord
 
 
 class Health(enum.Enum):

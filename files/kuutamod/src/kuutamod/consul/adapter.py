@@ -12,16 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
-from kuutamod.clock import Clock
-from kuutamod.consul import history, members, sessions, transactions
-from kuutamod.consul.answers import Reading, lock_view, read_key, transact
-from kuutamod.consul.endpoint import Link, TokenSource
-from kuutamod.consul.faults import ConsulError, Fault, Refusal
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.consul.watch import DEADLINE as WATCH_DEADLINE
-from kuutamod.consul.watch import watch
-from kuutamod.core import events as ev
-from kuutamod.core.actions import (
+from ..clock import Clock
+from ..core import events as ev
+from ..core.actions import (
     AnswerRequest,
     CreateKey,
     CreateSession,
@@ -35,8 +28,15 @@ from kuutamod.core.actions import (
     Take,
     WriteHistory,
 )
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.protocol import Request, TermRecord, lock_key, request_key
+from ..core.lease import LeaseLaw
+from ..core.protocol import Request, TermRecord, lock_key, request_key
+from . import history, members, sessions, transactions
+from .answers import Reading, lock_view, read_key, transact
+from .endpoint import Link, TokenSource
+from .faults import ConsulError, Fault, Refusal
+from .settings import ConsulSettings
+from .watch import DEADLINE as WATCH_DEADLINE
+from .watch import watch
 
 T = TypeVar("T")
 

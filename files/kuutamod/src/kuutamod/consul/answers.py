@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kuutamod.consul.faults import ConsulError, Fault
-from kuutamod.consul.transactions import Operation
-from kuutamod.core.model import LockView
-from kuutamod.core.protocol import LockRecord
+from ..core.model import LockView
+from ..core.protocol import LockRecord
+from .faults import ConsulError, Fault
+from .transactions import Operation
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import consul
 import requests
 from requests.adapters import HTTPAdapter
 
-from kuutamod.consul.faults import ELSEWHERE, ConsulError, Fault, classify
-from kuutamod.consul.settings import Address, ConsulSettings, check_token
-from kuutamod.deadline import Lane, Overrun
+from ..deadline import Lane, Overrun
+from .faults import ELSEWHERE, ConsulError, Fault, classify
+from .settings import Address, ConsulSettings, check_token
 
 T = TypeVar("T")
 

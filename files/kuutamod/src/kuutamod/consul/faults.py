@@ -13,7 +13,7 @@ import re
 import consul
 import requests
 
-from kuutamod.deadline import Overrun
+from ..deadline import Overrun
 
 DENIED = ("Permission denied", "ACL not found")
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kuutamod.consul.faults import ELSEWHERE, ConsulError, Fault, classify
+from .faults import ELSEWHERE, ConsulError, Fault, classify
 
 HEALTHY, UNHEALTHY, FORBIDDEN = 200, 429, 403
 """The statuses with which autopilot gives its report, and the one with which it does not."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kuutamod.consul import transactions
-from kuutamod.consul.answers import read_key, transact
-from kuutamod.core.protocol import TermRecord, history_key
+from ..core.protocol import TermRecord, history_key
+from . import transactions
+from .answers import read_key, transact
 
 
 def write(client: Any, account_id: str, record: TermRecord, before: TermRecord | None) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kuutamod.consul import sessions, transactions
-from kuutamod.consul.answers import read_key, transact
-from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
-from kuutamod.consul.members import read_fleet
-from kuutamod.consul.once import ask_once
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.protocol import FleetConfig, LockRecord, config_key, lock_key
+from ..core.protocol import FleetConfig, LockRecord, config_key, lock_key
+from . import sessions, transactions
+from .answers import read_key, transact
+from .faults import ConsulError, Fault, Refusal, classify
+from .members import read_fleet
+from .once import ask_once
+from .settings import ConsulSettings
 
 TRIES = 3
 """How often a key that changes between two requests is read anew."""

@@ -7,11 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from kuutamod.consul import transactions
-from kuutamod.consul.answers import Entry, read_key, read_names, read_tree, transact
-from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
-from kuutamod.core.events import SeenMember
-from kuutamod.core.protocol import (
+from ..core.events import SeenMember
+from ..core.protocol import (
     FleetConfig,
     MemberRecord,
     config_key,
@@ -20,6 +17,9 @@ from kuutamod.core.protocol import (
     members_prefix,
     newest_term,
 )
+from . import transactions
+from .answers import Entry, read_key, read_names, read_tree, transact
+from .faults import ConsulError, Fault, Refusal, classify
 
 
 @dataclass(frozen=True)

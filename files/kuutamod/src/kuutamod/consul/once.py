@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kuutamod.consul.endpoint import Link, TokenSource
-from kuutamod.consul.faults import ELSEWHERE, ConsulError
-from kuutamod.consul.settings import ConsulSettings
+from .endpoint import Link, TokenSource
+from .faults import ELSEWHERE, ConsulError
+from .settings import ConsulSettings
 
 T = TypeVar("T")
 

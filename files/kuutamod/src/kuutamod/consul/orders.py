@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kuutamod.consul import transactions
-from kuutamod.consul.answers import read_key, transact
-from kuutamod.consul.faults import ConsulError, Fault, Refusal, classify
-from kuutamod.consul.once import ask_once
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.model import Policy
-from kuutamod.core.protocol import Ask, FleetConfig, Outcome, Request, Step, config_key, request_key
+from ..core.model import Policy
+from ..core.protocol import Ask, FleetConfig, Outcome, Request, Step, config_key, request_key
+from . import transactions
+from .answers import read_key, transact
+from .faults import ConsulError, Fault, Refusal, classify
+from .once import ask_once
+from .settings import ConsulSettings
 
 TRIES = 5
 """How often a key that changes between reading and writing is read anew."""

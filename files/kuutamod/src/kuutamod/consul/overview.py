@@ -12,14 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kuutamod.consul.answers import Entry, lock_view, read_key, read_names, read_tree
-from kuutamod.consul.faults import ELSEWHERE, ConsulError, Fault, classify
-from kuutamod.consul.health import ConsulHealth, read_health
-from kuutamod.consul.once import ask_once
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.events import SeenMember
-from kuutamod.core.model import LockView
-from kuutamod.core.protocol import (
+from ..core.events import SeenMember
+from ..core.model import LockView
+from ..core.protocol import (
     FleetConfig,
     MemberRecord,
     Request,
@@ -32,6 +27,11 @@ from kuutamod.core.protocol import (
     members_prefix,
     request_key,
 )
+from .answers import Entry, lock_view, read_key, read_names, read_tree
+from .faults import ELSEWHERE, ConsulError, Fault, classify
+from .health import ConsulHealth, read_health
+from .once import ask_once
+from .settings import ConsulSettings
 
 T = TypeVar("T")
 

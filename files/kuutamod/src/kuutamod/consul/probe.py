@@ -15,9 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kuutamod.consul.answers import read_key
-from kuutamod.consul.faults import DENIED, ConsulError, Fault
-from kuutamod.core.protocol import (
+from ..core.protocol import (
     config_key,
     history_key,
     history_prefix,
@@ -26,6 +24,8 @@ from kuutamod.core.protocol import (
     members_prefix,
     request_key,
 )
+from .answers import read_key
+from .faults import DENIED, ConsulError, Fault
 
 NO_SUCH_BEHAVIOR = "kuutamod-check"
 """Neither ``release`` nor ``delete``."""

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from kuutamod.consul import transactions
-from kuutamod.consul.answers import transact
-from kuutamod.consul.faults import ConsulError, Fault
-from kuutamod.core.lease import LeaseLaw
+from ..core.lease import LeaseLaw
+from . import transactions
+from .answers import transact
+from .faults import ConsulError, Fault
 
 
 def create(client: Any, name: str, law: LeaseLaw) -> str:

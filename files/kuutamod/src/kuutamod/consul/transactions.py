@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 
-from kuutamod.core.actions import TakeKind
-from kuutamod.core.protocol import TERMS_KEPT, TermRecord, history_key
+from ..core.actions import TakeKind
+from ..core.protocol import TERMS_KEPT, TermRecord, history_key
 
 Operation = dict[str, dict[str, object]]
 

@@ -8,9 +8,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from kuutamod.clock import Clock
-from kuutamod.consul.answers import Reading
-from kuutamod.consul.faults import ConsulError
+from ..clock import Clock
+from .answers import Reading
+from .faults import ConsulError
 
 WAIT = 5.0
 """Seconds that Consul may hold the query. A watcher on a frozen server is deaf for that long."""

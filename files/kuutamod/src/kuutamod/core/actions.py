@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.core.claim import Claim
-from kuutamod.core.model import Giveup, LockView, Role, Slot
-from kuutamod.core.protocol import LockRecord, Mark, MemberRecord, Outcome, Request, TermRecord
+from .claim import Claim
+from .model import Giveup, LockView, Role, Slot
+from .protocol import LockRecord, Mark, MemberRecord, Outcome, Request, TermRecord
 
 
 @dataclass(frozen=True)

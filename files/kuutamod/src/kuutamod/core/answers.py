@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kuutamod.core import events as ev
-from kuutamod.core.change import replace
-from kuutamod.core.desk import received
-from kuutamod.core.lease import Lease, lose, prove
-from kuutamod.core.model import Ghost, Giveup, LockView, NodeState, Peer, Session, Slot, Status
-from kuutamod.core.readiness import lease_confirmed
-from kuutamod.core.takeover import watch_lock
+from . import events as ev
+from .change import replace
+from .desk import received
+from .lease import Lease, lose, prove
+from .model import Ghost, Giveup, LockView, NodeState, Peer, Session, Slot, Status
+from .readiness import lease_confirmed
+from .takeover import watch_lock
 
 
 def done(state: NodeState, slot: Slot) -> NodeState:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.core.protocol import LockRecord
+from .protocol import LockRecord
 
 
 class Cause(enum.Enum):

@@ -7,12 +7,12 @@ actions run beside it and their results come back as events.
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core.lease import fence_at, may_sign, unproved
-from kuutamod.core.lifecycle import run_child
-from kuutamod.core.model import Giveup, NodeState
-from kuutamod.core.plan import Plan
-from kuutamod.core.upkeep import keep_answers, keep_lease, keep_registered, keep_watching
+from . import actions as ac
+from .lease import fence_at, may_sign, unproved
+from .lifecycle import run_child
+from .model import Giveup, NodeState
+from .plan import Plan
+from .upkeep import keep_answers, keep_lease, keep_registered, keep_watching
 
 
 def decide(state: NodeState, now: float) -> ac.Decision:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kuutamod.core.change import replace
-from kuutamod.core.protocol import Mark, Outcome, Request, Step
+from .change import replace
+from .protocol import Mark, Outcome, Request, Step
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.core.claim import Claim
-from kuutamod.core.desk import Windows
-from kuutamod.core.model import Home, LockView, Status
-from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord, Request
+from .claim import Claim
+from .desk import Windows
+from .model import Home, LockView, Status
+from .protocol import FleetConfig, LockRecord, MemberRecord, Request
 
 
 class Outcome(enum.Enum):

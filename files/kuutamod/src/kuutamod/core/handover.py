@@ -12,10 +12,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.core.lease import Lease
-from kuutamod.core.model import Giveup, NodeState, Peer
-from kuutamod.core.protocol import Ask, MemberRecord, Outcome, Request, Step
-from kuutamod.core.ranking import standbys
+from .lease import Lease
+from .model import Giveup, NodeState, Peer
+from .protocol import Ask, MemberRecord, Outcome, Request, Step
+from .ranking import standbys
 
 PASSING = frozenset({"new-watch", "settling", "paused"})
 """What a candidate gets over by itself, or by being asked for by name (``paused``); anything else refuses the request."""

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core import records
-from kuutamod.core.handover import Move, certain, course, expires, mine
-from kuutamod.core.lease import fence_at
-from kuutamod.core.model import Child, Giveup, NodeState, Peer, Promotion, Role, Slot
-from kuutamod.core.plan import Plan
-from kuutamod.core.polling import poll
-from kuutamod.core.promotion import promotion_of
-from kuutamod.core.protocol import Step
-from kuutamod.core.readiness import Reason, behind_chain, not_activated, paused, unblessed
-from kuutamod.core.recovery import within_hold_off
+from . import actions as ac
+from . import records
+from .handover import Move, certain, course, expires, mine
+from .lease import fence_at
+from .model import Child, Giveup, NodeState, Peer, Promotion, Role, Slot
+from .plan import Plan
+from .polling import poll
+from .promotion import promotion_of
+from .protocol import Step
+from .readiness import Reason, behind_chain, not_activated, paused, unblessed
+from .recovery import within_hold_off
 
 VOTER_GRACE = 10.0
 """Seconds a voter gets to end politely before it is restarted as validator: the lock waits for it."""

@@ -37,9 +37,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kuutamod.core.change import replace
-from kuutamod.core.claim import Claim
-from kuutamod.core.heights import UNSEEN, Chain
+from .change import replace
+from .claim import Claim
+from .heights import UNSEEN, Chain
 
 LEADER_LOSS = 4.0
 """Seconds without a Consul leader that a holder must survive (raft_multiplier 1: 2.5 to 4.1 s measured)."""

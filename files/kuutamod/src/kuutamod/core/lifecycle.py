@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core import records
-from kuutamod.core.handover import Move, restart
-from kuutamod.core.holder import check_key, promote, unload_and_stop
-from kuutamod.core.lease import fence_at
-from kuutamod.core.model import Child, Giveup, Home, Promotion, Role, Slot
-from kuutamod.core.plan import Plan
-from kuutamod.core.polling import poll
-from kuutamod.core.promotion import promotion_of
-from kuutamod.core.protocol import Step
-from kuutamod.core.readiness import fresh_proof, unblessed
-from kuutamod.core.recovery import backoff
-from kuutamod.core.standby import contend
+from . import actions as ac
+from . import records
+from .handover import Move, restart
+from .holder import check_key, promote, unload_and_stop
+from .lease import fence_at
+from .model import Child, Giveup, Home, Promotion, Role, Slot
+from .plan import Plan
+from .polling import poll
+from .promotion import promotion_of
+from .protocol import Step
+from .readiness import fresh_proof, unblessed
+from .recovery import backoff
+from .standby import contend
 
 HOME_RETRY = 1.0
 """Seconds between two looks at a busy home."""

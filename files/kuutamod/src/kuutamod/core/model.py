@@ -10,10 +10,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kuutamod.core.change import replace
-from kuutamod.core.desk import Desk
-from kuutamod.core.lease import Lease, LeaseLaw
-from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord
+from .change import replace
+from .desk import Desk
+from .lease import Lease, LeaseLaw
+from .protocol import FleetConfig, LockRecord, MemberRecord
 
 
 class State(enum.Enum):

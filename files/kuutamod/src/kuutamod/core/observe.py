@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kuutamod.core import events as ev
-from kuutamod.core.answers import ANSWERS, done, settle
-from kuutamod.core.change import replace
-from kuutamod.core.lease import Lease, may_sign
-from kuutamod.core.model import Child, Faults, Giveup, Home, NodeState, Role, Slot, Status
-from kuutamod.core.recovery import after_failure, let_go
+from . import events as ev
+from .answers import ANSWERS, done, settle
+from .change import replace
+from .lease import Lease, may_sign
+from .model import Child, Faults, Giveup, Home, NodeState, Role, Slot, Status
+from .recovery import after_failure, let_go
 
 SETTLED = 60.0
 """Seconds a promoted neard must live before its host's row of local restarts counts as over."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core.change import replace
-from kuutamod.core.desk import noted
-from kuutamod.core.model import Child, NodeState, Role, Slot, last_tried, spend
-from kuutamod.core.protocol import Mark, Outcome, Step
-from kuutamod.core.readiness import Reason, ineligible
-from kuutamod.core.recovery import let_go
+from . import actions as ac
+from .change import replace
+from .desk import noted
+from .model import Child, NodeState, Role, Slot, last_tried, spend
+from .protocol import Mark, Outcome, Step
+from .readiness import Reason, ineligible
+from .recovery import let_go
 
 IDLE_WAKE = 1.0
 """Seconds; the rules look at the clock at least this often."""

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core.model import Child, Slot
-from kuutamod.core.plan import Plan
-from kuutamod.core.readiness import behind
+from . import actions as ac
+from .model import Child, Slot
+from .plan import Plan
+from .readiness import behind
 
 QUICK = 0.1
 """Seconds between two looks at a neard whose next step the lock waits for."""

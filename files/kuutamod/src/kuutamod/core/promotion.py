@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from kuutamod.core.model import NodeState, Promotion
+from .model import NodeState, Promotion
 
 HOT_SWAP_SINCE = (2, 0, 0)
 """The first neard release that loads a validator key on SIGHUP (nearcore #11536)."""

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
-from kuutamod.core.codec import dumps, filled, loads, number, text, whole
+from .codec import dumps, filled, loads, number, text, whole
 
 # --- the keys ---
 

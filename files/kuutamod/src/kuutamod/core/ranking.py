@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kuutamod.core.model import NodeState
-from kuutamod.core.promotion import parse_version
-from kuutamod.core.protocol import MemberRecord
+from .model import NodeState
+from .promotion import parse_version
+from .protocol import MemberRecord
 
 LAST_RANK = 4
 """Nobody waits longer than this many steps, however many nodes there are."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kuutamod.core.heights import MOVES
-from kuutamod.core.lease import Lease
-from kuutamod.core.model import Child, NodeState
-from kuutamod.core.protocol import MemberRecord, Pause
-from kuutamod.core.takeover import counted, trusts_markers
+from .heights import MOVES
+from .lease import Lease
+from .model import Child, NodeState
+from .protocol import MemberRecord, Pause
+from .takeover import counted, trusts_markers
 
 ANSWER_AGE = 2.0
 """Seconds; neard's last answer must not be older when it counts as ready."""

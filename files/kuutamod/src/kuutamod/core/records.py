@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from kuutamod.core.actions import ReleasePlan
-from kuutamod.core.lease import Lease
-from kuutamod.core.model import Ghost, NodeState, label, phase
-from kuutamod.core.promotion import promotion_of
-from kuutamod.core.protocol import Ask, LockRecord, MemberRecord, TermRecord
-from kuutamod.core.readiness import Reason
-from kuutamod.core.takeover import counted, guard_time
+from .actions import ReleasePlan
+from .lease import Lease
+from .model import Ghost, NodeState, label, phase
+from .promotion import promotion_of
+from .protocol import Ask, LockRecord, MemberRecord, TermRecord
+from .readiness import Reason
+from .takeover import counted, guard_time
 
 MISSING = "missing"
 """The phase of a value that no holder wrote."""

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from kuutamod.core.change import replace
-from kuutamod.core.lease import Lease, may_sign
-from kuutamod.core.model import Faults, Ghost, Giveup, NodeState, spend
-from kuutamod.core.readiness import paused
+from .change import replace
+from .lease import Lease, may_sign
+from .model import Faults, Ghost, Giveup, NodeState, spend
+from .readiness import paused
 
 LONGEST_PAUSE = 30.0
 """Seconds; the longest pause between local restarts."""

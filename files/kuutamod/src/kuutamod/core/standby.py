@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core import records
-from kuutamod.core.claim import Cause, Claim
-from kuutamod.core.model import NodeState, Slot, State, Watch, label
-from kuutamod.core.plan import Plan
-from kuutamod.core.ranking import turn
-from kuutamod.core.readiness import NEW_WATCH, Reason, behind, confirmed
-from kuutamod.core.recovery import patience_of
-from kuutamod.core.takeover import Opening, counted, opening, watching
-from kuutamod.core.upkeep import RETRY
+from . import actions as ac
+from . import records
+from .claim import Cause, Claim
+from .model import NodeState, Slot, State, Watch, label
+from .plan import Plan
+from .ranking import turn
+from .readiness import NEW_WATCH, Reason, behind, confirmed
+from .recovery import patience_of
+from .takeover import Opening, counted, opening, watching
+from .upkeep import RETRY
 
 TAKE_RETRY = 0.1
 """Seconds between two tries to take an open lock (Consul's lock delay may end a moment after our own count)."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kuutamod.core.actions import TakeKind
-from kuutamod.core.change import replace
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.model import LockView, NodeState, Watch
+from .actions import TakeKind
+from .change import replace
+from .lease import LeaseLaw
+from .model import LockView, NodeState, Watch
 
 
 @dataclass(frozen=True)

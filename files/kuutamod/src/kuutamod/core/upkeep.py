@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from kuutamod.core import actions as ac
-from kuutamod.core import records
-from kuutamod.core.desk import unsaid
-from kuutamod.core.handover import CANDIDATE_INTERVAL, progress
-from kuutamod.core.lease import may_sign
-from kuutamod.core.model import Home, NodeState, Slot, last_tried
-from kuutamod.core.plan import Plan
-from kuutamod.core.protocol import Ask
-from kuutamod.core.readiness import fresh_proof
+from . import actions as ac
+from . import records
+from .desk import unsaid
+from .handover import CANDIDATE_INTERVAL, progress
+from .lease import may_sign
+from .model import Home, NodeState, Slot, last_tried
+from .plan import Plan
+from .protocol import Ask
+from .readiness import fresh_proof
 
 RETRY = 1.0
 """Seconds between two tries of anything towards Consul that failed."""

@@ -16,10 +16,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from kuutamod.guard import rules, wire
-from kuutamod.guard.child import Neard, own_cgroup, place_link, remove_link, start_time, take_link
-from kuutamod.guard.release import ConsulAccess, destroy_session, release
-from kuutamod.guard.rules import Cause, GuardView
+from . import rules, wire
+from .child import Neard, own_cgroup, place_link, remove_link, start_time, take_link
+from .release import ConsulAccess, destroy_session, release
+from .rules import Cause, GuardView
 
 RELOAD_AGAIN = 0.7
 """Seconds after which neard is told once more to reload without its key: it can miss a SIGHUP while it reloads."""

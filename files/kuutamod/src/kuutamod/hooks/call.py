@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.redact import redact
+from ..redact import redact
 
 LONGEST_REASON = 1000
 """Characters of the reason that a hook gets."""

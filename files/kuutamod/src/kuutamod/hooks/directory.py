@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.trust import distrust
+from ..trust import distrust
 
 _LEFTOVER = re.compile(r"\..*|.*~.*|.*\.(bak|orig|swp|rpmnew|rpmsave|rpmorig)|.*\.(dpkg|ucf)-.*", re.DOTALL)
 """Hidden files, editors' copies, and what package managers leave beside a file."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kuutamod.redact import redact
+from ..redact import redact
 
 LOGGED_BYTES = 8 * 1024
 """Bytes of one hook's output that go to the log."""

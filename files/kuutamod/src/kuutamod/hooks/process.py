@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kuutamod.deadline import Lane
-from kuutamod.hooks.output import Output
+from ..deadline import Lane
+from .output import Output
 
 REAP_DEADLINE = 1.0
 """Seconds that a process has to be gone after SIGKILL; longer only where it waits for a disk."""

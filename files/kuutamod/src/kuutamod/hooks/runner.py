@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from kuutamod.deadline import Lane, Overrun
-from kuutamod.hooks.call import GO, HookCall, HookEvent, HookVerdict
-from kuutamod.hooks.directory import HookDirectoryFault, Listing, Skipped, survey
-from kuutamod.hooks.orphans import Orphans
-from kuutamod.hooks.process import REAP_DEADLINE, HookProcess, Starter
-from kuutamod.log import Log
+from ..deadline import Lane, Overrun
+from ..log import Log
+from .call import GO, HookCall, HookEvent, HookVerdict
+from .directory import HookDirectoryFault, Listing, Skipped, survey
+from .orphans import Orphans
+from .process import REAP_DEADLINE, HookProcess, Starter
 
 CAPACITY = 32
 """Notifications that may wait."""

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.neard import jsonc
+from ..address import Address
+from . import jsonc
 
 CONFIG_FILE = "config.json"
 DEFAULT_RPC_ADDR = "0.0.0.0:3030"

@@ -11,10 +11,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.core.events import HomeInspected
-from kuutamod.core.model import Home
-from kuutamod.guard.child import place_link, remove_link, start_time
-from kuutamod.neard import procfs
+from ..core.events import HomeInspected
+from ..core.model import Home
+from ..guard.child import place_link, remove_link, start_time
+from . import procfs
 
 LOCK_FILE = "kuutamod.lock"
 VALIDATOR_KEY = "validator_key.json"

@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kuutamod.clock import Clock
-from kuutamod.core import actions as ac
-from kuutamod.core import events as ev
-from kuutamod.core.model import Home, Identity, Role
-from kuutamod.core.protocol import lock_key, member_key
-from kuutamod.deadline import Lane, Overrun
-from kuutamod.guard import wire
-from kuutamod.guard.child import remove_link, start_time
-from kuutamod.guard.launch import guard_argv
-from kuutamod.guard.rules import Cause
-from kuutamod.neard import config, home, keys, procfs
-from kuutamod.neard.home import HomeLock
+from ..clock import Clock
+from ..core import actions as ac
+from ..core import events as ev
+from ..core.model import Home, Identity, Role
+from ..core.protocol import lock_key, member_key
+from ..deadline import Lane, Overrun
+from ..guard import wire
+from ..guard.child import remove_link, start_time
+from ..guard.launch import guard_argv
+from ..guard.rules import Cause
+from . import config, home, keys, procfs
+from .home import HomeLock
 
 START_DEADLINE = 15.0
 """Seconds for home, guard and exec together."""

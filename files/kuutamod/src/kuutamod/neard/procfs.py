@@ -11,7 +11,7 @@ import signal
 import struct
 from pathlib import Path
 
-from kuutamod.guard.child import MARKER, start_time
+from ..guard.child import MARKER, start_time
 
 PR_SET_CHILD_SUBREAPER = 36
 _FLOCK = "hhqqi4x"  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid

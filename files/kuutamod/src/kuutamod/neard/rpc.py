@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.clock import Clock
-from kuutamod.core.desk import Windows
-from kuutamod.core.model import Status
-from kuutamod.neard.home import HomeLock
-from kuutamod.neard.procfs import lock_holder
+from ..address import Address
+from ..clock import Clock
+from ..core.desk import Windows
+from ..core.model import Status
+from .home import HomeLock
+from .procfs import lock_holder
 
 LONGEST_ANSWER = 1024 * 1024
 PEERS_INTERVAL = 5.0

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.preflight.finding import Finding, Topic, fault, ok, warning
+from ..core.lease import LeaseLaw
+from .finding import Finding, Topic, fault, ok, warning
 
 _SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _SLOW_SOURCES = ("jiffies", "refined-jiffies")

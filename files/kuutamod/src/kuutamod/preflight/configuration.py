@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.preflight.finding import Finding, Topic, fault, ok, warning
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Fault, Settings
-from kuutamod.settings.fields import ACCOUNT_ID, CONSUL, LEASE, SETTINGS
-from kuutamod.settings.hooks import SETTING as HOOK_DIR
-from kuutamod.settings.reading import Reader
+from ..core.lease import LeaseLaw
+from ..settings import Fault, Settings
+from ..settings.fields import ACCOUNT_ID, CONSUL, LEASE, SETTINGS
+from ..settings.hooks import SETTING as HOOK_DIR
+from ..settings.reading import Reader
+from .finding import Finding, Topic, fault, ok, warning
+from .viewer import Viewer
 
 KEY_SETTINGS = ("validator-key", "validator-node-key", "voter-node-key")
 ADDRESS_SETTINGS = ("exporter-address", "validator-network-addr", "voter-network-addr")

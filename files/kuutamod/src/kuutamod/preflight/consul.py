@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from kuutamod.consul import probe
-from kuutamod.consul.faults import ConsulError
-from kuutamod.consul.once import ask_once
-from kuutamod.consul.overview import Overview, Unread, read_overview
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.lease import CONSUL_TTL_RANGE, LEADER_LOSS, LeaseLaw
-from kuutamod.core.protocol import FleetConfig, LockRecord, MemberRecord, lock_key
-from kuutamod.neard.memory import MemoryFault, MemoryFile
-from kuutamod.preflight.finding import Finding, Level, Topic, fault, ok, warning
-from kuutamod.settings import Settings
+from ..consul import probe
+from ..consul.faults import ConsulError
+from ..consul.once import ask_once
+from ..consul.overview import Overview, Unread, read_overview
+from ..consul.settings import ConsulSettings
+from ..core.lease import CONSUL_TTL_RANGE, LEADER_LOSS, LeaseLaw
+from ..core.protocol import FleetConfig, LockRecord, MemberRecord, lock_key
+from ..neard.memory import MemoryFault, MemoryFile
+from ..settings import Settings
+from .finding import Finding, Level, Topic, fault, ok, warning
 
 DEADLINE = 5.0
 """Seconds for all questions to one URL together."""

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kuutamod.neard import procfs
-from kuutamod.neard.config import NeardConfig
-from kuutamod.neard.home import VALIDATOR_KEY, read_owner
-from kuutamod.neard.memory import MemoryFault, MemoryFile
-from kuutamod.preflight.finding import Finding, Topic, fault, ok, warning
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Settings
-from kuutamod.trust import distrust, user_name
+from ..neard import procfs
+from ..neard.config import NeardConfig
+from ..neard.home import VALIDATOR_KEY, read_owner
+from ..neard.memory import MemoryFault, MemoryFile
+from ..settings import Settings
+from ..trust import distrust, user_name
+from .finding import Finding, Topic, fault, ok, warning
+from .viewer import Viewer
 
 GIB = 1024**3
 LEAST_SPACE, ENOUGH_SPACE = 2 * GIB, 20 * GIB

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kuutamod.hooks.directory import HookDirectoryFault, survey
-from kuutamod.preflight.finding import Finding, Topic, ok
-from kuutamod.preflight.viewer import Viewer
+from ..hooks.directory import HookDirectoryFault, survey
+from .finding import Finding, Topic, ok
+from .viewer import Viewer
 
 
 def hooks(directory: Path | None, deadline: float, viewer: Viewer) -> Iterable[Finding]:

@@ -10,24 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from kuutamod.deadline import Lane, Overrun
-from kuutamod.neard.config import ConfigFault, NeardConfig, read_config
-from kuutamod.preflight import consul
-from kuutamod.preflight.clocks import clocks
-from kuutamod.preflight.configuration import law, settings
-from kuutamod.preflight.finding import Finding, Topic, fault, in_order, warning
-from kuutamod.preflight.home import home
-from kuutamod.preflight.hooks import hooks
-from kuutamod.preflight.keys import keys
-from kuutamod.preflight.neard import VERSION_DEADLINE, config, neard
-from kuutamod.preflight.ports import ports
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Settings
-from kuutamod.settings.daemon import examine
-from kuutamod.settings.fields import CONSUL, SETTINGS
-from kuutamod.settings.reading import Reader
-from kuutamod.settings.sources import resolve
-from kuutamod.trust import user_name
+from ..deadline import Lane, Overrun
+from ..neard.config import ConfigFault, NeardConfig, read_config
+from ..settings import Settings
+from ..settings.daemon import examine
+from ..settings.fields import CONSUL, SETTINGS
+from ..settings.reading import Reader
+from ..settings.sources import resolve
+from ..trust import user_name
+from . import consul
+from .clocks import clocks
+from .configuration import law, settings
+from .finding import Finding, Topic, fault, in_order, warning
+from .home import home
+from .hooks import hooks
+from .keys import keys
+from .neard import VERSION_DEADLINE, config, neard
+from .ports import ports
+from .viewer import Viewer
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kuutamod.neard.keys import KeyFile
-from kuutamod.preflight.finding import Finding, Topic, fault, ok
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Settings
-from kuutamod.settings.fields import CREDENTIALS
-from kuutamod.trust import distrust, user_name
+from ..neard.keys import KeyFile
+from ..settings import Settings
+from ..settings.fields import CREDENTIALS
+from ..trust import distrust, user_name
+from .finding import Finding, Topic, fault, ok
+from .viewer import Viewer
 
 
 def keys(found: Settings, viewer: Viewer, env: Mapping[str, str]) -> Iterable[Finding]:

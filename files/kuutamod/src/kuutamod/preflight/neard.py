@@ -14,15 +14,15 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kuutamod.core.model import Promotion
-from kuutamod.core.promotion import HOT_SWAP_SINCE, choose_promotion, parse_version
-from kuutamod.neard import jsonc
-from kuutamod.neard.config import NeardConfig
-from kuutamod.preflight.finding import Finding, Topic, fault, ok, warning
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Settings
-from kuutamod.settings.reading import Reader
-from kuutamod.trust import distrust
+from ..core.model import Promotion
+from ..core.promotion import HOT_SWAP_SINCE, choose_promotion, parse_version
+from ..neard import jsonc
+from ..neard.config import NeardConfig
+from ..settings import Settings
+from ..settings.reading import Reader
+from ..trust import distrust
+from .finding import Finding, Topic, fault, ok, warning
+from .viewer import Viewer
 
 VERSION_DEADLINE = 10.0
 """Seconds for `neard --version`."""

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.neard import procfs
-from kuutamod.neard.config import NeardConfig
-from kuutamod.neard.home import read_owner
-from kuutamod.preflight.configuration import ADDRESS_SETTINGS
-from kuutamod.preflight.finding import Finding, Topic, fault, ok, warning
-from kuutamod.preflight.viewer import Viewer
-from kuutamod.settings import Settings
-from kuutamod.settings.reading import Reader
-from kuutamod.trust import user_name
+from ..address import Address
+from ..neard import procfs
+from ..neard.config import NeardConfig
+from ..neard.home import read_owner
+from ..settings import Settings
+from ..settings.reading import Reader
+from ..trust import user_name
+from .configuration import ADDRESS_SETTINGS
+from .finding import Finding, Topic, fault, ok, warning
+from .viewer import Viewer
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENING = "0A"

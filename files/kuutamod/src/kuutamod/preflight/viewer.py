@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kuutamod.preflight.finding import Finding, Topic, ok, warning
-from kuutamod.trust import user_name
+from ..trust import user_name
+from .finding import Finding, Topic, ok, warning
 
 _ROOT = 0
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 
-from kuutamod.redact import redact
+from ..redact import redact
 
 Json = dict[str, object]
 

@@ -17,12 +17,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import BaseRequestHandler, BaseServer
 
-from kuutamod.clock import Clock
-from kuutamod.core.model import NodeState
-from kuutamod.log import Log
-from kuutamod.server.metrics import Metrics
-from kuutamod.server.pages import PLAIN, Pages, Reply
-from kuutamod.server.view import View
+from ..clock import Clock
+from ..core.model import NodeState
+from ..log import Log
+from .metrics import Metrics
+from .pages import PLAIN, Pages, Reply
+from .view import View
 
 RETRY_INTERVAL = 3.0
 """Seconds between two tries to listen."""

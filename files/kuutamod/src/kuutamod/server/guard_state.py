@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 
-from kuutamod.core.model import NodeState
+from ..core.model import NodeState
 
 
 class GuardState(enum.Enum):

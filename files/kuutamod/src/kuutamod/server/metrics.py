@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from kuutamod.server.observed import Observed
-from kuutamod.server.snapshot import Snapshot, upstream
-from kuutamod.server.view import View
+from .observed import Observed
+from .snapshot import Snapshot, upstream
+from .view import View
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The format's type; every name here is legal in its oldest version, which every scraper reads."""

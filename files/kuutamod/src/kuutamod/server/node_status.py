@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import platform
 
-from kuutamod.core.desk import unsaid
-from kuutamod.core.handover import expires
-from kuutamod.core.lease import fence_at, may_sign
-from kuutamod.core.model import Peer, label, phase
-from kuutamod.core.promotion import promotion_of
-from kuutamod.core.ranking import rank
-from kuutamod.core.readiness import ineligible, paused
-from kuutamod.core.takeover import counted, guard_time, opening
-from kuutamod.server.encode import Json
-from kuutamod.server.guard_state import cannot_fence, guard_state
-from kuutamod.server.role import active, role, standby
-from kuutamod.server.switches import drained, pause_left
-from kuutamod.server.view import View
+from ..core.desk import unsaid
+from ..core.handover import expires
+from ..core.lease import fence_at, may_sign
+from ..core.model import Peer, label, phase
+from ..core.promotion import promotion_of
+from ..core.ranking import rank
+from ..core.readiness import ineligible, paused
+from ..core.takeover import counted, guard_time, opening
+from .encode import Json
+from .guard_state import cannot_fence, guard_state
+from .role import active, role, standby
+from .switches import drained, pause_left
+from .view import View
 
 
 def status(view: View) -> Json:

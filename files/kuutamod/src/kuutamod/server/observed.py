@@ -15,13 +15,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from kuutamod.core import records
-from kuutamod.core.claim import Cause
-from kuutamod.core.desk import Desk, unsaid
-from kuutamod.core.lease import fence_at
-from kuutamod.core.model import NodeState
-from kuutamod.core.protocol import Ask, Outcome, Request, Step
-from kuutamod.server.terms import Terms, follow, merge, shown
+from ..core import records
+from ..core.claim import Cause
+from ..core.desk import Desk, unsaid
+from ..core.lease import fence_at
+from ..core.model import NodeState
+from ..core.protocol import Ask, Outcome, Request, Step
+from .terms import Terms, follow, merge, shown
 
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 """Seconds; fine below the request deadline of a heartbeat, 1 s by default."""

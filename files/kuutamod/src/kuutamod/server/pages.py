@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from kuutamod.core.model import NodeState, label, phase
-from kuutamod.core.readiness import ineligible
-from kuutamod.server import role
-from kuutamod.server.encode import Json, body, line
-from kuutamod.server.metrics import CONTENT_TYPE, Metrics
-from kuutamod.server.node_status import status
-from kuutamod.server.view import View
+from ..core.model import NodeState, label, phase
+from ..core.readiness import ineligible
+from . import role
+from .encode import Json, body, line
+from .metrics import CONTENT_TYPE, Metrics
+from .node_status import status
+from .view import View
 
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"

@@ -6,9 +6,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kuutamod.core.lease import may_sign, unproved
-from kuutamod.core.model import NodeState, Phase, phase
-from kuutamod.core.readiness import ineligible
+from ..core.lease import may_sign, unproved
+from ..core.model import NodeState, Phase, phase
+from ..core.readiness import ineligible
 
 
 class Role(enum.Enum):

@@ -10,14 +10,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from kuutamod.core.lease import fence_at
-from kuutamod.core.model import NodeState, Phase, State, label, phase
-from kuutamod.core.readiness import ineligible
-from kuutamod.server.encode import line
-from kuutamod.server.guard_state import GuardState, cannot_fence, guard_state
-from kuutamod.server.reasons import REASON_CODES
-from kuutamod.server.switches import drained, pause_left
-from kuutamod.server.view import View
+from ..core.lease import fence_at
+from ..core.model import NodeState, Phase, State, label, phase
+from ..core.readiness import ineligible
+from .encode import line
+from .guard_state import GuardState, cannot_fence, guard_state
+from .reasons import REASON_CODES
+from .switches import drained, pause_left
+from .view import View
 
 
 def upstream(state: NodeState, now: float) -> str:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from kuutamod.core.model import NodeState
-from kuutamod.core.readiness import paused
+from ..core.model import NodeState
+from ..core.readiness import paused
 
 
 def drained(state: NodeState) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from kuutamod.core import records
-from kuutamod.core.change import replace
-from kuutamod.core.model import NodeState, Watch
-from kuutamod.core.protocol import LockRecord, TermRecord
+from ..core import records
+from ..core.change import replace
+from ..core.model import NodeState, Watch
+from ..core.protocol import LockRecord, TermRecord
 
 KEPT = 100
 """Terms; the oldest go first."""

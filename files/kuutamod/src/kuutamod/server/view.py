@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kuutamod.core.model import NodeState
+from ..core.model import NodeState
 
 
 @dataclass(frozen=True)

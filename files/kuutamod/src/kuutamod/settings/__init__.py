@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kuutamod.settings.daemon import Settings, load
-from kuutamod.settings.faults import ConfigFaults, Fault, Subject
+from .daemon import Settings, load
+from .faults import ConfigFaults, Fault, Subject
 
 __all__ = ["ConfigFaults", "Fault", "Settings", "Subject", "load"]

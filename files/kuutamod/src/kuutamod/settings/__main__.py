@@ -5,6 +5,6 @@ from __future__ import annotations
 
 import sys
 
-from kuutamod.settings.page import page
+from .page import page
 
 sys.stdout.write(page())

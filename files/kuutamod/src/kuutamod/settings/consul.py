@@ -6,8 +6,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from kuutamod.consul.settings import ConsulSettings, check_token, parse_url
-from kuutamod.settings.reading import Reader
+from ..consul.settings import ConsulSettings, check_token, parse_url
+from .reading import Reader
 
 _DEFAULT_PORT = re.compile(r"https?://(\[[^\]]*\]|[^:/]*)/?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -11,19 +11,19 @@ from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.clock import BootClock
-from kuutamod.consul.settings import ConsulSettings
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.model import Policy, Promotion
-from kuutamod.log import Format, Level
-from kuutamod.neard.config import NeardConfig, shadow_tracking
-from kuutamod.neard.keys import NodeKeys
-from kuutamod.settings.consul import read_consul
-from kuutamod.settings.faults import ConfigFaults, Fault, Subject
-from kuutamod.settings.fields import GROUPS, LEASE, SETTINGS
-from kuutamod.settings.hooks import read_hook_dir
-from kuutamod.settings.neard import (
+from ..address import Address
+from ..clock import BootClock
+from ..consul.settings import ConsulSettings
+from ..core.lease import LeaseLaw
+from ..core.model import Policy, Promotion
+from ..log import Format, Level
+from ..neard.config import NeardConfig, shadow_tracking
+from ..neard.keys import NodeKeys
+from .consul import read_consul
+from .faults import ConfigFaults, Fault, Subject
+from .fields import GROUPS, LEASE, SETTINGS
+from .hooks import read_hook_dir
+from .neard import (
     check_addresses,
     read_binary,
     read_boot_nodes,
@@ -31,8 +31,8 @@ from kuutamod.settings.neard import (
     read_keys,
     read_neard_config,
 )
-from kuutamod.settings.reading import Reader
-from kuutamod.settings.sources import (
+from .reading import Reader
+from .sources import (
     Parser,
     UsageError,
     add_options,

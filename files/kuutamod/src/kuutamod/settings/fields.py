@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kuutamod.core.lease import LeaseLaw
-from kuutamod.core.model import Policy
+from ..core.lease import LeaseLaw
+from ..core.model import Policy
 
 PREFIX = "KUUTAMO_"
 CREDENTIALS = "CREDENTIALS_DIRECTORY"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kuutamod.hooks.directory import HookDirectoryFault, survey
-from kuutamod.settings.reading import Reader
+from ..hooks.directory import HookDirectoryFault, survey
+from .reading import Reader
 
 SETTING = "hook-dir"
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.neard.config import CONFIG_FILE, ConfigFault, NeardConfig, read_config
-from kuutamod.neard.home import NODE_KEY, VALIDATOR_KEY
-from kuutamod.neard.keys import KeyFault, KeyFile, NodeKeys, read_key_file, read_node_key_file, readable_by_others
-from kuutamod.settings.fields import ACCOUNT_ID, CREDENTIALS
-from kuutamod.settings.reading import Reader
+from ..address import Address
+from ..neard.config import CONFIG_FILE, ConfigFault, NeardConfig, read_config
+from ..neard.home import NODE_KEY, VALIDATOR_KEY
+from ..neard.keys import KeyFault, KeyFile, NodeKeys, read_key_file, read_node_key_file, readable_by_others
+from .fields import ACCOUNT_ID, CREDENTIALS
+from .reading import Reader
 
 _BOOT_NODE = re.compile(r"([a-z0-9-]+:)?[1-9A-HJ-NP-Za-km-z]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _NO_KEY = KeyFile("", "")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kuutamod.settings.fields import GROUPS, Setting
+from .fields import GROUPS, Setting
 
 _HEAD = """\
 <!-- Made by `python -m kuutamod.settings > docs/settings.md`; change the settings, not this page. -->

@@ -11,9 +11,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from kuutamod.address import Address
-from kuutamod.settings.faults import Fault
-from kuutamod.settings.sources import NO_VALUE, Value
+from ..address import Address
+from .faults import Fault
+from .sources import NO_VALUE, Value
 
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]+")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kuutamod.settings.faults import Fault, Subject
-from kuutamod.settings.fields import CREDENTIALS, PREFIX, SETTINGS, Group, Setting
+from .faults import Fault, Subject
+from .fields import CREDENTIALS, PREFIX, SETTINGS, Group, Setting
 
 NO_VALUE = "\0"
 """Stands for the value of a flag that was given without one; no argument can contain it."""

@@ -7,10 +7,10 @@ import argparse
 import json
 import sys
 
-from kuutamod.cli.command import DEADLINE, DONE, Command, Context, complain, option
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.consul import leader
+from ...cli.command import DEADLINE, DONE, Command, Context, complain, option
+from ...cli.screen import say
+from ...cli.text import visible
+from ...consul import leader
 
 NO_LEADER = 1
 SESSION_EXPIRED = 2

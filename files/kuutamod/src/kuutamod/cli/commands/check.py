@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 
-from kuutamod.cli.check_view import as_json, exit_code, render
-from kuutamod.cli.command import Command, Context, option
-from kuutamod.cli.screen import has_colour, is_terminal, say, size
-from kuutamod.preflight.inspect import inspect
-from kuutamod.settings import ConfigFaults, Fault, Subject
-from kuutamod.settings.fields import GROUPS
+from ...cli.check_view import as_json, exit_code, render
+from ...cli.command import Command, Context, option
+from ...cli.screen import has_colour, is_terminal, say, size
+from ...preflight.inspect import inspect
+from ...settings import ConfigFaults, Fault, Subject
+from ...settings.fields import GROUPS
 
 
 def run(context: Context, options: argparse.Namespace) -> int:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from kuutamod.cli.command import DEADLINE, DONE, Command, Context, complain, option
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.consul import leader
-from kuutamod.core.protocol import lock_key
+from ...cli.command import DEADLINE, DONE, Command, Context, complain, option
+from ...cli.screen import say
+from ...cli.text import visible
+from ...consul import leader
+from ...core.protocol import lock_key
 
 NOT_CONFIRMED = 1
 

@@ -6,18 +6,18 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from kuutamod.cli.asking import Refusal, Wish, aim, holder_of
-from kuutamod.cli.command import DEADLINE, DONE, Command, Connection, Context, complain
-from kuutamod.cli.follow import EXIT_CODES, Exit
-from kuutamod.cli.order_options import FOLLOWED, NODE
-from kuutamod.cli.ordering import End, announce, ask, failed, look, new_request, note, ordered, refuse
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.cli.verdict import members
-from kuutamod.consul import orders
-from kuutamod.consul.faults import ConsulError
-from kuutamod.consul.overview import Overview
-from kuutamod.core.protocol import Ask, FleetConfig, Outcome
+from ...cli.asking import Refusal, Wish, aim, holder_of
+from ...cli.command import DEADLINE, DONE, Command, Connection, Context, complain
+from ...cli.follow import EXIT_CODES, Exit
+from ...cli.order_options import FOLLOWED, NODE
+from ...cli.ordering import End, announce, ask, failed, look, new_request, note, ordered, refuse
+from ...cli.screen import say
+from ...cli.text import visible
+from ...cli.verdict import members
+from ...consul import orders
+from ...consul.faults import ConsulError
+from ...consul.overview import Overview
+from ...core.protocol import Ask, FleetConfig, Outcome
 
 
 def drain(context: Context, options: argparse.Namespace) -> End:

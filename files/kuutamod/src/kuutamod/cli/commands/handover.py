@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from kuutamod.cli.asking import Aim, Refusal, Wish, aim
-from kuutamod.cli.command import DONE, Command, Context, option
-from kuutamod.cli.follow import EXIT_CODES
-from kuutamod.cli.moments import duration
-from kuutamod.cli.order_options import FOLLOWED, WAITING, node
-from kuutamod.cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
-from kuutamod.core.protocol import Ask
+from ...cli.asking import Aim, Refusal, Wish, aim
+from ...cli.command import DONE, Command, Context, option
+from ...cli.follow import EXIT_CODES
+from ...cli.moments import duration
+from ...cli.order_options import FOLLOWED, WAITING, node
+from ...cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
+from ...core.protocol import Ask
 
 
 def run(context: Context, options: argparse.Namespace) -> End:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 
-from kuutamod.cli import status_json
-from kuutamod.cli.command import CONSUL_FAILED, DEADLINE, DONE, Command, Context, complain, option
-from kuutamod.cli.history_view import render, to_json
-from kuutamod.cli.screen import has_colour, say, size
-from kuutamod.consul.overview import Unread, read_overview
+from ...cli import status_json
+from ...cli.command import CONSUL_FAILED, DEADLINE, DONE, Command, Context, complain, option
+from ...cli.history_view import render, to_json
+from ...cli.screen import has_colour, say, size
+from ...consul.overview import Unread, read_overview
 
 TERMS = 20
 """How many are shown if nobody says otherwise."""

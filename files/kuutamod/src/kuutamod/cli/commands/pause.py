@@ -6,16 +6,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from kuutamod.cli.command import DEADLINE, DONE, REFUSED, Command, Context, complain, option
-from kuutamod.cli.follow import operator
-from kuutamod.cli.moments import date, duration
-from kuutamod.cli.order_options import node, reason, span
-from kuutamod.cli.ordering import look
-from kuutamod.cli.screen import say
-from kuutamod.cli.text import visible
-from kuutamod.cli.verdict import members
-from kuutamod.consul import orders
-from kuutamod.core.protocol import FleetConfig, Pause
+from ...cli.command import DEADLINE, DONE, REFUSED, Command, Context, complain, option
+from ...cli.follow import operator
+from ...cli.moments import date, duration
+from ...cli.order_options import node, reason, span
+from ...cli.ordering import look
+from ...cli.screen import say
+from ...cli.text import visible
+from ...cli.verdict import members
+from ...consul import orders
+from ...core.protocol import FleetConfig, Pause
 
 DEFAULT = 1800.0
 _EXIT_CODES = "Exit codes: 0 done, 1 refused, 2 faulty options, 3 Consul can't be asked or refuses."

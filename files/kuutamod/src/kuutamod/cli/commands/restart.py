@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from kuutamod.cli.asking import Refusal, holder_of
-from kuutamod.cli.command import Command, Context
-from kuutamod.cli.follow import EXIT_CODES
-from kuutamod.cli.order_options import FOLLOWED, NODE, WAITING
-from kuutamod.cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
-from kuutamod.cli.verdict import members
-from kuutamod.core.protocol import Ask
+from ...cli.asking import Refusal, holder_of
+from ...cli.command import Command, Context
+from ...cli.follow import EXIT_CODES
+from ...cli.order_options import FOLLOWED, NODE, WAITING
+from ...cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
+from ...cli.verdict import members
+from ...core.protocol import Ask
 
 
 def run(context: Context, options: argparse.Namespace) -> End:

@@ -7,16 +7,16 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kuutamod.cli import status_json
-from kuutamod.cli.command import CONSUL_FAILED, DEADLINE, Command, Connection, Context, complain, failure, option
-from kuutamod.cli.moments import clock, duration
-from kuutamod.cli.screen import Screen, has_colour, is_terminal, say, size
-from kuutamod.cli.status_view import render
-from kuutamod.cli.text import Span, Style, flow, paint
-from kuutamod.cli.verdict import Health, Verdict, verdict
-from kuutamod.consul.faults import ConsulError
-from kuutamod.consul.overview import Overview, read_overview
-from kuutamod.settings import ConfigFaults, Fault, Subject
+from ...cli import status_json
+from ...cli.command import CONSUL_FAILED, DEADLINE, Command, Connection, Context, complain, failure, option
+from ...cli.moments import clock, duration
+from ...cli.screen import Screen, has_colour, is_terminal, say, size
+from ...cli.status_view import render
+from ...cli.text import Span, Style, flow, paint
+from ...cli.verdict import Health, Verdict, verdict
+from ...consul.faults import ConsulError
+from ...consul.overview import Overview, read_overview
+from ...settings import ConfigFaults, Fault, Subject
 
 TERMS = 3
 """Records of the history that are read: the newest is told, and the present term's has the lock's age."""
