@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neard_standin import base58
+from neard_standin import base58, ed25519
 from neard_standin.keys import generate_key_file, generate_node_key, read_key_file, read_node_key
 
 
@@ -27,6 +27,16 @@ def test_base58_known_value() -> None:
 def test_base58_refuses_foreign_characters() -> None:
     with pytest.raises(ValueError, match="'0'"):
         base58.decode("10l")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_public_key_is_the_one_of_a_real_library(seed: bytes) -> None:
+    assert ed25519.public_key(seed) == Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def test_public_key_refuses_a_short_seed() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        ed25519.public_key(b"short")
 
 
 def test_generated_key_is_private_and_consistent(tmp_path: Path) -> None:

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key files of NEAR nodes: reading them as neard does, and making new ones.
-
-Reading needs the standard library only. Making a key needs `cryptography`, which is imported when it is first used, so
-that a running node never pays for it.
-"""
+"""Key files of NEAR nodes: reading them as neard does, and making new ones."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neard_standin import base58
+from neard_standin import base58, ed25519
 from neard_standin.files import read_object, write_object
 
 # neard 2.13 adds ML-DSA-65 keys; the stand-in knows the lengths (public, secret) of the curve it makes keys for.
@@ -92,13 +89,8 @@ def read_node_key(path: Path | str) -> KeyFile:
 
 def new_key(account_id: str) -> KeyFile:
     """A fresh ed25519 key for `account_id`, not yet on disk."""
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the module's docstring
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-
-    private = Ed25519PrivateKey.generate()
-    raw = serialization.Encoding.Raw
-    seed = private.private_bytes(raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
-    public = private.public_key().public_bytes(raw, serialization.PublicFormat.Raw)
+    seed = os.urandom(ed25519.SEED_BYTES)
+    public = ed25519.public_key(seed)
     return KeyFile(account_id, "ed25519:" + base58.encode(public), "ed25519:" + base58.encode(seed + public))
 
 
