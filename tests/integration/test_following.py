@@ -14,11 +14,11 @@ import pytest
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulServer
 from kuutamo_localnet.wait import eventually
-from kuutamod.cli.command import Connection
-from kuutamod.cli.follow import FINISH, Exit, Follower
 from kuutamod.consul.orders import START
 from kuutamod.consul.settings import ConsulSettings
 from kuutamod.core.protocol import Ask, Mark, Outcome, Request, Step, request_key
+from kuutamod.fleet.follow import FINISH, Follower
+from kuutamod.fleet.order import Connection
 
 pytestmark = [
     pytest.mark.integration,
@@ -55,10 +55,10 @@ class Scene:
         self.fleet.release("n1", 7, "handover")
         self.fleet.hold(node, 8)
 
-    def follow(self, ahead: float = 0.0) -> tuple[Exit, Request]:
+    def follow(self, ahead: float = 0.0) -> tuple[Outcome | None, Request]:
         """Follow the request; the command line's clock is so many seconds ahead."""
-        told = Follower(self._to, lambda: time.time() + ahead, self.said.append).follow(self.request)
-        return told.code, told.request
+        told = Follower(self._to, lambda: time.time() + ahead, self.said.append, self.said.append).follow(self.request)
+        return told.outcome, told.request
 
 
 @pytest.fixture
@@ -68,13 +68,15 @@ def scene(server: ConsulServer) -> Iterator[Scene]:
     scene.fleet.end()
 
 
-@pytest.mark.parametrize(("node", "code"), [("n2", Exit.DONE), ("n3", Exit.ROLLED_BACK)])
-def test_when_another_request_has_taken_its_place_the_lock_shows_how_it_ended(scene: Scene, node: str, code: Exit) -> None:
+@pytest.mark.parametrize(("node", "outcome"), [("n2", Outcome.DONE), ("n3", Outcome.ROLLED_BACK)])
+def test_when_another_request_has_taken_its_place_the_lock_shows_how_it_ended(
+    scene: Scene, node: str, outcome: Outcome
+) -> None:
     """Nobody waits for the end of a request that is over."""
     scene.fleet.join("n3")
     scene.pass_on(node)
     scene.ask(replace(scene.request, id="r2", holder=node, term=8))
-    assert scene.follow()[0] is code
+    assert scene.follow()[0] is outcome
     assert time.time() < scene.request.expires
     assert f"{node} validates in term 8" in scene.said[-1]
     assert "the lock shows it, nobody told it" in scene.said[-1]
@@ -96,29 +98,29 @@ def test_a_neard_that_has_to_start_gets_the_time_for_it(scene: Scene, ask: dict[
     ending = threading.Thread(target=end, daemon=True)
     ending.start()
     # 500 s behind the end of the request.
-    assert scene.follow(ahead=1100)[0] is Exit.DONE
+    assert scene.follow(ahead=1100)[0] is Outcome.DONE
     ending.join(60)
 
 
 def test_a_restart_whose_end_nobody_tells_ends_in_a_clear_sentence(scene: Scene) -> None:
     scene.request = replace(scene.request, **RESTART, marks=BEGUN)  # type: ignore[arg-type]
     scene.ask(scene.request)
-    assert scene.follow(ahead=600 + START + FINISH + 1)[0] is Exit.UNKNOWN
+    assert scene.follow(ahead=600 + START + FINISH + 1)[0] is None
     assert "n1 has not said that its neard runs again; its log tells why" in scene.said[-1]
 
 
 def test_a_restart_that_another_request_has_replaced_is_not_waited_for(scene: Scene) -> None:
     scene.request = replace(scene.request, **RESTART)  # type: ignore[arg-type]
     scene.ask(replace(scene.request, id="r2"))
-    assert scene.follow()[0] is Exit.UNKNOWN
+    assert scene.follow()[0] is None
     assert time.time() < scene.request.expires
     assert "Another one has taken its place, so it has ended, but nothing shows how" in scene.said[-1]
 
 
 def test_what_was_not_begun_in_time_is_withdrawn(scene: Scene) -> None:
     scene.ask(replace(scene.request, marks=(Mark(Step.PLANNED, time.time(), ""),)))
-    code, request = scene.follow(ahead=700)
-    assert (code, request.outcome) == (Exit.EXPIRED, Outcome.EXPIRED)
+    outcome, request = scene.follow(ahead=700)
+    assert (outcome, request.outcome) == (Outcome.EXPIRED, Outcome.EXPIRED)
     entry = scene.fleet.client.kv_get(request_key(scene.fleet.account))
     assert entry is not None
     left = Request.from_json(entry.value)
@@ -134,11 +136,11 @@ def test_what_was_begun_is_never_withdrawn_and_unknown_is_said_to_be(scene: Scen
     )
     begun = replace(scene.request, marks=marks)
     scene.ask(begun)
-    code, request = scene.follow(ahead=1000)
-    assert (code, request) == (Exit.UNKNOWN, begun)
+    outcome, request = scene.follow(ahead=1000)
+    assert (outcome, request) == (None, begun)
     assert "unloading is the last that was seen of request r1" in scene.said[-1]
     entry = scene.fleet.client.kv_get(request_key(scene.fleet.account))
     assert entry is not None
     assert Request.from_json(entry.value) == begun
     scene.pass_on("n2")
-    assert scene.follow(ahead=1000)[0] is Exit.DONE
+    assert scene.follow(ahead=1000)[0] is Outcome.DONE

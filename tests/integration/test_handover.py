@@ -17,9 +17,9 @@ from kuutamo_localnet.fleet_node import Part
 from kuutamo_localnet.fleet_plan import FleetSpec
 from kuutamo_localnet.proxy import RefusingProxy
 from kuutamo_localnet.wait import eventually
-from kuutamod.cli import follow
 from kuutamod.cli.kuutamoctl import main
 from kuutamod.core.protocol import Outcome, Step, TermRecord, history_key
+from kuutamod.fleet import follow
 
 pytestmark = [
     pytest.mark.integration,

@@ -11,13 +11,13 @@ import pytest
 from kuutamo_localnet import soak_service
 from kuutamod import runtime
 from kuutamod.cli.command import CONSUL_FAILED, FAULTY_OPTIONS, INTERRUPTED
-from kuutamod.cli.follow import Exit
 from kuutamod.cli.kuutamoctl import COMMANDS
-from kuutamod.cli.verdict import SOFT, Health
+from kuutamod.cli.ordering import Exit
 from kuutamod.core.claim import Cause
 from kuutamod.core.holder import UNLOAD_PATIENCE
 from kuutamod.core.lifecycle import RELEASE_PATIENCE
 from kuutamod.core.model import Policy
+from kuutamod.fleet.verdict import SOFT, Health
 from kuutamod.hooks.call import HookEvent
 
 ROOT = Path(__file__).parents[2]

@@ -39,7 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "owner": {"neard", "guard"} | BASE,
     "handback": {"core", "consul", "neard", "owner", "settings"} | BASE,
     "preflight": {"core", "consul", "neard", "hooks", "settings", "trust"} | BASE,
-    "cli": {"core", "consul", "settings", "runtime", "handback", "log", "preflight", "redact"} | BASE,
+    # What kuutamoctl and the Ansible modules have in common: no terminal, no settings of this host.
+    "fleet": {"core", "consul"} | BASE,
+    "cli": {"core", "consul", "fleet", "settings", "runtime", "handback", "log", "preflight", "redact"} | BASE,
 }
 LIBRARIES = {"core": set(), "guard": set(), "consul": {"consul", "requests"}, "server": {"prometheus_client"}}
 

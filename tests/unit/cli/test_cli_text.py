@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from kuutamod.cli.moments import clock, date, duration
 from kuutamod.cli.text import Span, Style, clean, encodable, flow, pad, paint, shorten, width_of
+from kuutamod.fleet.moments import clock, date, duration
 
 
 @pytest.mark.parametrize(

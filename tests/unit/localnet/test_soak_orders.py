@@ -8,7 +8,7 @@ import pytest
 from kuutamo_localnet.soak_ground import CONSUL_FAILED, EXPECTED, KILLED, Orders
 from kuutamo_localnet.soak_orders import ORDERS
 from kuutamo_localnet.soak_plan import TRAITS, Kind, Subject
-from kuutamod.cli.follow import Exit
+from kuutamod.cli.ordering import Exit
 
 
 def test_commands_are_counted_by_how_they_end() -> None:

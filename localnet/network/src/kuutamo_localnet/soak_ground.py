@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import requests
 
-from kuutamod.cli.follow import Exit
+from kuutamod.cli.ordering import Exit
 from kuutamod.core.protocol import FleetConfig, config_key, lock_key
 
 from .bench_arena import Arena

@@ -11,16 +11,14 @@ from typing import Any
 
 from ..clock import BootClock
 from ..consul.faults import ConsulError, Fault
-from ..consul.settings import ConsulSettings
+from ..fleet.follow import in_words
+from ..fleet.order import Connection
 from ..settings import ConfigFaults
 from ..settings.consul import read_consul
 from ..settings.fields import ACCOUNT_ID, CONSUL, Group
 from ..settings.reading import Reader
 from ..settings.sources import resolve
 from .text import visible
-
-DEADLINE = 10.0
-"""Seconds for Consul to answer one question, all URLs together."""
 
 DONE = 0
 REFUSED = 1
@@ -34,14 +32,6 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 CONNECTION = (Group("Account", (ACCOUNT_ID,)), CONSUL)
 """The settings of a command that asks Consul about one account."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """Whom to ask about which account."""
-
-    account_id: str
-    consul: ConsulSettings
 
 
 @dataclass(frozen=True)
@@ -112,8 +102,4 @@ def complain(text: str) -> None:
 
 def failure(error: ConsulError) -> tuple[str, int]:
     """What a failed question to Consul means, in words for people, and the exit code that says so."""
-    if error.fault is Fault.CONFLICT:
-        return f"refused: {error}", REFUSED
-    if error.fault is Fault.FORBIDDEN:
-        return f"Consul refuses: {error}", CONSUL_FAILED
-    return f"Consul can't be asked: {error}", CONSUL_FAILED
+    return in_words(error), REFUSED if error.fault is Fault.CONFLICT else CONSUL_FAILED

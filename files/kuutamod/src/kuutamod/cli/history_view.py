@@ -6,12 +6,12 @@ from __future__ import annotations
 from ..consul.overview import Overview, Unread
 from ..core.model import LockView
 from ..core.protocol import LockRecord, TermRecord
-from . import status_json
-from .moments import date, duration
-from .nodes import current, newest
+from ..fleet import status_json
+from ..fleet.moments import date, duration
+from ..fleet.nodes import current, newest
+from ..fleet.verdict import holder
 from .table import NARROWEST, Column, Row, boxed
 from .text import Span, Style, flow, paint
-from .verdict import holder
 
 COLUMNS = (
     Column("Term", right=True, most=12),

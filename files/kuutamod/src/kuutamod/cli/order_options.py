@@ -1,75 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of the commands that give an order, and what their values may be. Pure.
-
-Each function that reads a value raises what argparse makes a fault of.
-"""
+"""The options of the commands that give an order. Pure; their values are read as ``fleet.words`` says."""
 
 from __future__ import annotations
 
 import argparse
-import re
+from collections.abc import Callable
+from typing import TypeVar
 
-from ..core.protocol import LONGEST_WORD
+from ..fleet import words
+from ..fleet.words import MIN_WINDOW, TIMEOUT
 from .command import option
 
-TIMEOUT, MIN_WINDOW = 60.0, 5
-LONGEST = 86400.0
-"""Seconds: the longest pause, and the longest that a request may wait."""
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+T = TypeVar("T")
 
 
-def seconds(text: str) -> float:
-    """The value of ``--timeout``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.0 <= value <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {LONGEST:g}")
-    return value
+def _told(read: Callable[[str], T]) -> Callable[[str], T]:
+    """The same, raising what argparse makes a fault of."""
+
+    def reading(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return reading
 
 
-def moment(text: str) -> str:
-    """The value of ``--at``."""
-    if text in ("now", "window") or (_whole(text) and 0 < int(text) < 10**12):
-        return text
-    raise argparse.ArgumentTypeError(f"{text!r} is neither now nor window nor a block height")
-
-
-def blocks(text: str) -> int:
-    """The value of ``--min-window``."""
-    if not (_whole(text) and 0 < int(text) < 10**6):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of blocks")
-    return int(text)
-
-
-def _whole(text: str) -> bool:
-    return len(text) <= 12 and text.isascii() and text.isdecimal()
-
-
-def span(text: str) -> float:
-    """The value of ``--for``, in seconds."""
-    found = re.fullmatch(r"(\d{1,6})([smh])", text, re.ASCII)
-    length = int(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 1.0 <= length <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 90s, 30m or 2h, of 24h at most")
-    return length
-
-
-def node(text: str) -> str:
-    """The name of a node. An empty one is a shell's variable that is not set, and must not pass for "any"."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the name is empty (a shell's variable that is not set?)")
-    return text
-
-
-def reason(text: str) -> str:
-    """The value of ``--reason``: no node keeps more of it."""
-    if len(text) > LONGEST_WORD:
-        raise argparse.ArgumentTypeError(f"it has {len(text)} characters; at most {LONGEST_WORD} are kept")
-    return text
-
+seconds, moment, blocks = _told(words.seconds), _told(words.moment), _told(words.blocks)
+span, node, reason = _told(words.span), _told(words.node), _told(words.reason)
 
 NODE = option("node", type=node, metavar="NODE", help="the node")
 REASON = option("--reason", type=reason, default="", metavar="TEXT", help="why, for status, logs and history")

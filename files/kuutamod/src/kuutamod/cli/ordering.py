@@ -1,27 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Giving the fleet an order: look at it, refuse or place the request, follow it, and say once how the command ended."""
+"""A command that gives the fleet an order: place the request, follow it, and say once how the command ended."""
 
 from __future__ import annotations
 
 import argparse
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..consul import orders
-from ..consul.faults import ConsulError, Fault
-from ..consul.overview import Overview, read_overview
-from ..core.protocol import Ask, Outcome, Request
-from . import status_json
-from .command import DEADLINE, DONE, Connection, Context, complain, failure
-from .follow import Exit, Follower, new_id, operator
+from ..consul.faults import ConsulError
+from ..core.protocol import Outcome, Request
+from ..fleet import status_json
+from ..fleet.follow import Follower
+from ..fleet.order import WINDOWS, Connection, Manner, operator, place
+from .command import DONE, Context, complain, failure
 from .screen import say
 from .text import visible
-from .verdict import unseen
 
-_WINDOWS = (
-    "neard's windows tell of blocks and chunks only: endorsements are due in nearly every block, so some are missed "
-    "all the same"
+
+class Exit(enum.IntEnum):
+    """How a request ended, as exit code; 2 is faulty options, 3 Consul."""
+
+    DONE = 0
+    REFUSED = 1
+    ROLLED_BACK = 4
+    EXPIRED = 5
+    UNKNOWN = 6
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done (or only planned, or not waited for), 1 refused, nothing has changed, 2 faulty options, 3 Consul "
+    "can't be asked or refuses, 4 rolled back: another node validates, 5 expired before it began, nothing has changed, 6 "
+    "unknown: look with `kuutamoctl status` before anything else."
 )
+_EXITS = {
+    Outcome.DONE: Exit.DONE,
+    Outcome.REFUSED: Exit.REFUSED,
+    Outcome.ROLLED_BACK: Exit.ROLLED_BACK,
+    Outcome.EXPIRED: Exit.EXPIRED,
+    None: Exit.UNKNOWN,
+}
 
 
 @dataclass(frozen=True)
@@ -80,14 +98,6 @@ def failed(error: ConsulError, before: str = "") -> End:
     return End(code, outcome=Outcome.REFUSED if code == Exit.REFUSED else None, why=before + str(error))
 
 
-def look(to: Connection) -> Overview:
-    """The fleet, with lock and members readable, for nothing can be decided without them. Raises ConsulError."""
-    overview = read_overview(to.consul, to.account_id, 1, DEADLINE)
-    if why := unseen(overview):
-        raise ConsulError(Fault.FORBIDDEN, why)
-    return overview
-
-
 def announce(options: argparse.Namespace, *lines: str) -> None:
     """Say before it happens what will; empty lines are left out. With ``--json`` the object says it."""
     if not options.json:
@@ -97,46 +107,35 @@ def announce(options: argparse.Namespace, *lines: str) -> None:
 
 def note(options: argparse.Namespace) -> str:
     """What an operator must know of a handover at this moment; empty when there is nothing."""
-    return f"Note: {_WINDOWS}." if options.at == "window" else ""
+    return f"Note: {WINDOWS}." if options.at == "window" else ""
 
 
-def new_request(
-    context: Context, options: argparse.Namespace, what: Ask, *, holder: str, term: int, node: str, reason: str = ""
-) -> Request:
-    """What these options ask for. ``reason``: where the operator gives none."""
-    wall = context.wall()
-    return Request(
-        id=new_id(),
-        ask=what,
-        holder=holder,
-        term=term,
-        issued=wall,
-        expires=wall + options.timeout,
-        node=node,
-        when=options.at,
-        min_window=options.min_window,
-        allow_restart=options.allow_restart,
+def manner(context: Context, options: argparse.Namespace, reason: str = "") -> Manner:
+    """How these options want it done. ``reason``: where the operator gives none."""
+    return Manner(
         by=operator(context.env),
         reason=options.reason or reason,
+        at=options.at,
+        min_window=options.min_window,
+        timeout=options.timeout,
+        allow_restart=options.allow_restart,
     )
 
 
 def ask(to: Connection, context: Context, request: Request, options: argparse.Namespace, wait: bool = True) -> End:
     """Place the request and, unless told otherwise, follow it to its end. Raises ConsulError if Consul doesn't have it."""
-    sure = True
     try:
-        try:
-            orders.place(to.consul, to.account_id, request, DEADLINE)
-        except orders.Unsure as error:
-            sure = False
-            complain(f"it is not known whether Consul has request {request.id}: {error}")
+        unsure = place(to, request)
+        if unsure:
+            complain(unsure)
         if wait:
-            told = Follower(to, context.wall, complain if options.json else say).follow(request, sure)
-            return End(told.code, told.request)
+            tell = complain if options.json else lambda line: say(visible(line))
+            told = Follower(to, context.wall, tell, complain).follow(request, not unsure)
+            return End(_EXITS[told.outcome], told.request)
     except KeyboardInterrupt:
         complain(f"request {request.id} goes on without this command; `kuutamoctl status` shows it")
         raise
-    if not sure:
+    if unsure:
         announce(options, f"unknown: request {request.id}. Look with `kuutamoctl status` before anything else")
         return End(Exit.UNKNOWN, request)
     announce(options, f"asked for, request {request.id}")

@@ -9,11 +9,11 @@ from ..consul.health import ConsulHealth
 from ..consul.overview import Overview, Unread
 from ..core.model import LockView, State
 from ..core.protocol import Mark, Outcome, Pause, Request, TermRecord
-from .moments import clock, duration
-from .nodes import NodeView, Role, newest, nodes, pauses, unread
+from ..fleet.moments import clock, duration
+from ..fleet.nodes import NodeView, Role, ended_at, newest, nodes, pauses, unread
+from ..fleet.verdict import Health, holder, verdict
 from .table import NARROWEST, Column, Row, boxed
 from .text import Span, Style, counted, flow, paint
-from .verdict import Health, holder, verdict
 
 RECENT = 600.0
 """Seconds for which the outcome of a request is shown."""
@@ -190,13 +190,6 @@ def wish(request: Request) -> str:
     if request.ask.value == "handover":
         return f"handover from {request.holder} to {request.node or 'the best standby'}{at}{by}{reason}"
     return f"{request.ask.value} of {request.node}{at}{by}{reason}"
-
-
-def ended_at(request: Request) -> float:
-    """When a request ended, Unix seconds, as far as its record tells."""
-    if request.outcome is Outcome.EXPIRED:
-        return request.expires
-    return max((mark.at for mark in request.marks), default=request.issued)
 
 
 def _consul(health: ConsulHealth) -> Span:

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from ...cli.command import DEADLINE, DONE, Command, Context, complain, option
+from ...cli.command import DONE, Command, Context, complain, option
 from ...cli.screen import say
 from ...cli.text import visible
 from ...consul import leader
@@ -19,7 +19,7 @@ SESSION_EXPIRED = 2
 def run(context: Context, options: argparse.Namespace) -> int:
     """Print the holder's name, or its session; see ``Command`` for what is raised."""
     to = context.connection()
-    found = leader.active_validator(to.consul, to.account_id, DEADLINE)
+    found = leader.active_validator(to.consul, to.account_id, to.deadline)
     if found.session is None:
         if found.had_key:
             complain("the last session expired")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ...cli.command import DEADLINE, DONE, Command, Context, complain, option
+from ...cli.command import DONE, Command, Context, complain, option
 from ...cli.screen import say
 from ...cli.text import visible
 from ...consul import leader
@@ -18,13 +18,13 @@ NOT_CONFIRMED = 1
 def run(context: Context, options: argparse.Namespace) -> int:
     """Ask, unless ``--yes`` says so, and record it; see ``Command`` for what is raised."""
     to = context.connection()
-    found = leader.active_validator(to.consul, to.account_id, DEADLINE)
+    found = leader.active_validator(to.consul, to.account_id, to.deadline)
     holder = f"held by {found.session.get('Name', '')}" if found.session else "held by nobody"
     say(visible(f"{lock_key(to.account_id)} is {holder}."))
     if not options.yes and not _asked(to.account_id):
         complain("not confirmed")
         return NOT_CONFIRMED
-    done = leader.confirm(to.consul, to.account_id, DEADLINE)
+    done = leader.confirm(to.consul, to.account_id, to.deadline)
     said = (
         f"Confirmed for {to.account_id}: nodes accept the lock as it is, in term {done.config.confirmed_term} (last "
         f"written by {done.record.node_id}), and don't wait for the chain to pass height {done.record.last_height}."

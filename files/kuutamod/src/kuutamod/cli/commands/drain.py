@@ -6,18 +6,19 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from ...cli.asking import Refusal, Wish, aim, holder_of
-from ...cli.command import DEADLINE, DONE, Command, Connection, Context, complain
-from ...cli.follow import EXIT_CODES, Exit
+from ...cli.command import DONE, Command, Context, complain
 from ...cli.order_options import FOLLOWED, NODE
-from ...cli.ordering import End, announce, ask, failed, look, new_request, note, ordered, refuse
+from ...cli.ordering import EXIT_CODES, End, Exit, announce, ask, failed, manner, note, ordered, refuse
 from ...cli.screen import say
 from ...cli.text import visible
-from ...cli.verdict import members
 from ...consul import orders
 from ...consul.faults import ConsulError
 from ...consul.overview import Overview
 from ...core.protocol import Ask, FleetConfig, Outcome
+from ...fleet import switches
+from ...fleet.asking import Refusal, Wish, aim, holder_of
+from ...fleet.order import Connection, look, new_request
+from ...fleet.verdict import members
 
 
 def drain(context: Context, options: argparse.Namespace) -> End:
@@ -39,9 +40,8 @@ def _hand_over(to: Connection, context: Context, options: argparse.Namespace, ov
     if isinstance(found, Refusal):
         return _end(refuse(f"nothing has changed: {node} holds the lock, and {found.why}"), False)
     announce(options, f"{node} holds the lock; handing over to {found.node}, {found.why}.", note(options))
-    request = new_request(
-        context, options, Ask.HANDOVER, holder=node, term=found.term, node=found.node, reason=f"drain {node}"
-    )
+    how = manner(context, options, reason=f"drain {node}")
+    request = new_request(context.wall(), Ask.HANDOVER, how, holder=node, term=found.term, node=found.node)
     try:
         end = ask(to, context, request, options)
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def _mark(to: Connection, options: argparse.Namespace, end: End, otherwise: str)
     """Mark the node; ``otherwise``: what is to be said before why it failed."""
     node = options.node
     try:
-        orders.change_config(to.consul, to.account_id, lambda config: _marked(config, node), DEADLINE)
+        orders.change_config(to.consul, to.account_id, lambda config: switches.drained(config, node), to.deadline)
     except ConsulError as error:
         why = failed(error, otherwise)
         return _end(replace(end, code=why.code, outcome=why.outcome, why=why.why), False)
@@ -77,15 +77,11 @@ def undrain(context: Context, options: argparse.Namespace) -> int:
     def change(config: FleetConfig) -> FleetConfig:
         nonlocal was
         was = was or node in config.no_takeover  # a second look may follow a write whose answer was lost
-        return replace(config, no_takeover=tuple(name for name in config.no_takeover if name != node))
+        return switches.undrained(config, node)
 
-    orders.change_config(to.consul, to.account_id, change, DEADLINE)
+    orders.change_config(to.consul, to.account_id, change, to.deadline)
     say(visible(f"{node} may take the lock again." if was else f"{node} was not drained."))
     return DONE
-
-
-def _marked(config: FleetConfig, node: str) -> FleetConfig:
-    return config if node in config.no_takeover else replace(config, no_takeover=(*config.no_takeover, node))
 
 
 DRAIN = Command(

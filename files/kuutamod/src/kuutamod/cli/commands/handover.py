@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from ...cli.asking import Aim, Refusal, Wish, aim
 from ...cli.command import DONE, Command, Context, option
-from ...cli.follow import EXIT_CODES
-from ...cli.moments import duration
 from ...cli.order_options import FOLLOWED, WAITING, node
-from ...cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
+from ...cli.ordering import EXIT_CODES, End, announce, ask, manner, note, ordered, refuse
 from ...core.protocol import Ask
+from ...fleet.asking import Aim, Refusal, Wish, aim
+from ...fleet.moments import duration
+from ...fleet.order import look, new_request
 
 
 def run(context: Context, options: argparse.Namespace) -> End:
@@ -25,7 +25,8 @@ def run(context: Context, options: argparse.Namespace) -> End:
     if options.dry_run:
         plan = {"holder": holder, "term": found.term, "to": found.node, "why": found.why, "note": note(options) or None}
         return End(DONE, whole=plan)
-    request = new_request(context, options, Ask.HANDOVER, holder=holder, term=found.term, node=found.node)
+    how = manner(context, options)
+    request = new_request(context.wall(), Ask.HANDOVER, how, holder=holder, term=found.term, node=found.node)
     return ask(to, context, request, options, options.wait)
 
 

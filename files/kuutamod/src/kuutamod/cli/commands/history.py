@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 
-from ...cli import status_json
-from ...cli.command import CONSUL_FAILED, DEADLINE, DONE, Command, Context, complain, option
+from ...cli.command import CONSUL_FAILED, DONE, Command, Context, complain, option
 from ...cli.history_view import render, to_json
 from ...cli.screen import has_colour, say, size
 from ...consul.overview import Unread, read_overview
+from ...fleet import status_json
 
 TERMS = 20
 """How many are shown if nobody says otherwise."""
@@ -25,7 +25,7 @@ def count(text: str) -> int:
 def run(context: Context, options: argparse.Namespace) -> int:
     """Print the newest terms; see ``Command`` for what is raised."""
     to = context.connection()
-    overview = read_overview(to.consul, to.account_id, options.n, DEADLINE)
+    overview = read_overview(to.consul, to.account_id, options.n, to.deadline)
     if isinstance(overview.history, Unread):
         complain(f"the history can't be read: {overview.history.why}")
         return CONSUL_FAILED

@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
-from ...cli.command import DEADLINE, DONE, REFUSED, Command, Context, complain, option
-from ...cli.follow import operator
-from ...cli.moments import date, duration
+from ...cli.command import DONE, REFUSED, Command, Context, complain, option
 from ...cli.order_options import node, reason, span
-from ...cli.ordering import look
 from ...cli.screen import say
 from ...cli.text import visible
-from ...cli.verdict import members
 from ...consul import orders
 from ...core.protocol import FleetConfig, Pause
+from ...fleet import switches
+from ...fleet.moments import date, duration
+from ...fleet.order import look, operator
+from ...fleet.verdict import members
+from ...fleet.words import PAUSE as DEFAULT
 
-DEFAULT = 1800.0
 _EXIT_CODES = "Exit codes: 0 done, 1 refused, 2 faulty options, 3 Consul can't be asked or refuses."
 
 
@@ -33,12 +32,11 @@ def pause(context: Context, options: argparse.Namespace) -> int:
     replaced: list[Pause] = []
 
     def change(config: FleetConfig) -> FleetConfig:
-        going = [old for old in config.pauses if old.until > now]
         # A second look may follow a write whose answer was lost.
-        replaced[:] = [old for old in going if old.node == new.node and old != new] or replaced
-        return replace(config, pauses=(*(old for old in going if old.node != new.node), new))
+        replaced[:] = [old for old in switches.going(config, now) if old.node == new.node and old != new] or replaced
+        return switches.paused(config, new, now)
 
-    orders.change_config(to.consul, to.account_id, change, DEADLINE)
+    orders.change_config(to.consul, to.account_id, change, to.deadline)
     whom = f"node {new.node} of {to.account_id}" if new.node else to.account_id
     say(
         visible(
@@ -58,12 +56,12 @@ def resume(context: Context, options: argparse.Namespace) -> int:
     left: list[Pause] = []
 
     def change(config: FleetConfig) -> FleetConfig:
-        going = [old for old in config.pauses if old.until > now]
-        ended[:] = [old for old in going if options.node in ("", old.node)] or ended
-        left[:] = [old for old in going if options.node not in ("", old.node)]
-        return replace(config, pauses=tuple(left))
+        new = switches.resumed(config, lambda old: options.node in ("", old.node), now)
+        ended[:] = [old for old in switches.going(config, now) if old not in new.pauses] or ended
+        left[:] = new.pauses
+        return new
 
-    orders.change_config(to.consul, to.account_id, change, DEADLINE)
+    orders.change_config(to.consul, to.account_id, change, to.deadline)
     for old in ended:
         whom = f"of node {old.node}" if old.node else "of the whole fleet"
         say(visible(f"Ended the pause {whom} {_told(old)}."))
@@ -89,9 +87,9 @@ PAUSE = Command(
             "--for",
             dest="length",
             type=span,
-            default=DEFAULT,
+            default=span(DEFAULT),
             metavar="TIME",
-            help="how long: 90s, 30m, 2h (default: 30m, at most 24h)",
+            help=f"how long: 90s, 30m, 2h (default: {DEFAULT}, at most 24h)",
         ),
         option("--node", type=node, default="", metavar="NODE", help="that node alone (default: the whole fleet)"),
         option("--reason", type=reason, default="", metavar="TEXT", help="why, for status, log and hooks"),

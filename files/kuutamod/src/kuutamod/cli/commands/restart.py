@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from ...cli.asking import Refusal, holder_of
 from ...cli.command import Command, Context
-from ...cli.follow import EXIT_CODES
 from ...cli.order_options import FOLLOWED, NODE, WAITING
-from ...cli.ordering import End, announce, ask, look, new_request, note, ordered, refuse
-from ...cli.verdict import members
+from ...cli.ordering import EXIT_CODES, End, announce, ask, manner, note, ordered, refuse
 from ...core.protocol import Ask
+from ...fleet.asking import Refusal, holder_of
+from ...fleet.order import look, new_request
+from ...fleet.verdict import members
 
 
 def run(context: Context, options: argparse.Namespace) -> End:
@@ -31,7 +31,7 @@ def run(context: Context, options: argparse.Namespace) -> End:
         return refuse(f"{node} does not hold the lock, so its neard restarts at once: leave out --at {options.at}")
     else:
         announce(options, f"Restart of neard on {node}: it is a standby.")
-    request = new_request(context, options, Ask.RESTART, holder=holder, term=lock.term, node=node)
+    request = new_request(context.wall(), Ask.RESTART, manner(context, options), holder=holder, term=lock.term, node=node)
     return ask(to, context, request, options, options.wait)
 
 

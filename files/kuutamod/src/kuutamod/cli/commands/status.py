@@ -7,15 +7,16 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ...cli import status_json
-from ...cli.command import CONSUL_FAILED, DEADLINE, Command, Connection, Context, complain, failure, option
-from ...cli.moments import clock, duration
+from ...cli.command import CONSUL_FAILED, Command, Context, complain, failure, option
 from ...cli.screen import Screen, has_colour, is_terminal, say, size
 from ...cli.status_view import render
 from ...cli.text import Span, Style, flow, paint
-from ...cli.verdict import Health, Verdict, verdict
 from ...consul.faults import ConsulError
 from ...consul.overview import Overview, read_overview
+from ...fleet import status_json
+from ...fleet.moments import clock, duration
+from ...fleet.order import Connection
+from ...fleet.verdict import Health, Verdict, verdict
 from ...settings import ConfigFaults, Fault, Subject
 
 TERMS = 3
@@ -51,7 +52,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
         return watch(lambda: _read(to, WATCH_DEADLINE), context.wall, context.env, options.watch)
     if options.json:
         return _json(to, context.wall)
-    overview = _read(to, DEADLINE)
+    overview = _read(to, to.deadline)
     say(render(overview, context.wall(), size().columns, has_colour(context.env)))
     return verdict(overview).health.code
 
@@ -62,7 +63,7 @@ def _read(to: Connection, deadline: float) -> Overview:
 
 def _json(to: Connection, wall: Callable[[], float]) -> int:
     try:
-        overview = _read(to, DEADLINE)
+        overview = _read(to, to.deadline)
     except ConsulError as error:
         word = Verdict(Health.UNKNOWN, failure(error)[0])
         complain(word.text)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,23 @@ MAX_LAG = 20
 """Blocks; heights closer together count as equal, as in the nodes' own ranking."""
 
 
+class Cause(enum.Enum):
+    """Why nothing can be asked for, as a word for programs."""
+
+    UNSEEN = "forbidden"
+    NO_HOLDER = "no_holder"
+    HOLDER_CHANGED = "holder_changed"
+    HOLDS_ALREADY = "holds_already"
+    NO_NODE = "no_node"
+    NO_CANDIDATE = "no_candidate"
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """Why nothing can be asked for."""
+    """Why nothing can be asked for: ``why`` is for people."""
 
     why: str
+    cause: Cause
 
 
 @dataclass(frozen=True)
@@ -47,15 +60,15 @@ class Wish:
 def holder_of(overview: Overview, expect: str) -> tuple[SeenMember, LockRecord] | Refusal:
     """The node whose session holds the lock, with its record in the lock; it must be ``expect``, if that is given."""
     if why := unseen(overview):
-        return Refusal(why)
+        return Refusal(why, Cause.UNSEEN)
     lock = overview.lock
     found = next((member for member in members(overview) if holds(overview, member)), None)
     if isinstance(lock, Unread) or found is None or lock.record is None:
-        return Refusal("no live node holds the lock")
+        return Refusal("no live node holds the lock", Cause.NO_HOLDER)
     if expect and found.record.node_id != expect:
-        return Refusal(f"{found.record.node_id} holds the lock, not {expect}")
+        return Refusal(f"{found.record.node_id} holds the lock, not {expect}", Cause.HOLDER_CHANGED)
     if lock.record.node_id != found.record.node_id:
-        return Refusal(f"{found.record.node_id} has taken the lock just now; look again")
+        return Refusal(f"{found.record.node_id} has taken the lock just now; look again", Cause.HOLDER_CHANGED)
     return found, lock.record
 
 
@@ -66,20 +79,22 @@ def aim(overview: Overview, wish: Wish) -> Aim | Refusal:
         return held
     holder, lock = held
     if wish.to == holder.record.node_id:
-        return Refusal(f"{wish.to} holds the lock already")
+        return Refusal(f"{wish.to} holds the lock already", Cause.HOLDS_ALREADY)
     others = [member for member in members(overview) if member is not holder]
     faults = {m.record.node_id: _fault(overview, m, holder.record, wish.allow_restart) for m in others}
     if wish.to:
         if wish.to not in faults:
-            return Refusal(f"there is no node {wish.to}; known are {_names(list(faults)) or 'no others'}")
+            known = _names(list(faults)) or "no others"
+            return Refusal(f"there is no node {wish.to}; known are {known}", Cause.NO_NODE)
         if faults[wish.to]:
-            return Refusal(faults[wish.to])
+            return Refusal(faults[wish.to], Cause.NO_CANDIDATE)
         return Aim(holder.record, lock.term, wish.to, "as asked for")
     able = [m.record for m in others if not faults[m.record.node_id]]
     # Who is settling, has just come or is paused may be asked by name, but goes behind all who are eligible.
     best = ordered([record for record in able if record.eligible] or able, MAX_LAG)
     if not best:
-        return Refusal(f"no standby can take over: {'; '.join(faults.values()) or 'there is none'}")
+        why = "; ".join(faults.values()) or "there is none"
+        return Refusal(f"no standby can take over: {why}", Cause.NO_CANDIDATE)
     return Aim(holder.record, lock.term, best[0].node_id, _best(best))
 
 

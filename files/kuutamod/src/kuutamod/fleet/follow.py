@@ -1,29 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking the fleet for something, and telling how it goes, until it has ended in one outcome.
+"""Telling how a request goes on, until it has ended in one outcome.
 
 The request lives in Consul; this only looks. It may be killed at any moment, and the fleet goes on.
 """
 
 from __future__ import annotations
 
-import enum
-import getpass
-import os
-import socket
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..consul import orders
-from ..consul.faults import ConsulError
+from ..consul.faults import ConsulError, Fault
 from ..consul.overview import read_overview
 from ..core.protocol import Ask, Mark, Outcome, Request, Step
 from .asking import settled
-from .command import Connection, complain, failure
 from .moments import clock, duration
-from .screen import say
-from .text import visible
+from .order import Connection
 
 LOOK = 0.3
 """Seconds between two looks at the request."""
@@ -35,58 +28,37 @@ FINISH = 120.0
 """Seconds that a request which was begun gets to end, after its own end; a neard that has to start gets its time on top."""
 
 
-class Exit(enum.IntEnum):
-    """How a request ended, as exit code; 2 is faulty options, 3 Consul."""
-
-    DONE = 0
-    REFUSED = 1
-    ROLLED_BACK = 4
-    EXPIRED = 5
-    UNKNOWN = 6
-
-
-EXIT_CODES = (
-    "Exit codes: 0 done (or only planned, or not waited for), 1 refused, nothing has changed, 2 faulty options, 3 Consul "
-    "can't be asked or refuses, 4 rolled back: another node validates, 5 expired before it began, nothing has changed, 6 "
-    "unknown: look with `kuutamoctl status` before anything else."
-)
-_EXITS = {
-    Outcome.DONE: Exit.DONE,
-    Outcome.REFUSED: Exit.REFUSED,
-    Outcome.ROLLED_BACK: Exit.ROLLED_BACK,
-    Outcome.EXPIRED: Exit.EXPIRED,
-}
-
-
-def operator(env: Mapping[str, str]) -> str:
-    """Who asks, for the history: the user behind sudo, and this host."""
-    try:
-        user = env.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
-def new_id() -> str:
-    """An id that no other request has."""
-    return uuid.uuid4().hex[:8]
+def in_words(error: ConsulError) -> str:
+    """What a failed question to Consul means, for people."""
+    if error.fault is Fault.CONFLICT:
+        return f"refused: {error}"
+    if error.fault is Fault.FORBIDDEN:
+        return f"Consul refuses: {error}"
+    return f"Consul can't be asked: {error}"
 
 
 @dataclass(frozen=True)
 class Told:
-    """How it ended: the exit code, and the request as it was seen last."""
+    """How it ended: the outcome (None: nobody knows), why, and the request as it was seen last."""
 
-    code: Exit
+    outcome: Outcome | None
+    why: str
     request: Request
 
 
 class Follower:
-    """Looks at one request until it has its outcome. ``say``: one line for people."""
+    """Looks at one request until it has its outcome.
 
-    def __init__(self, to: Connection, wall: Callable[[], float], tell: Callable[[str], None] = say) -> None:
+    ``tell``: a line for people; ``complain``: what goes wrong meanwhile. Both may have any character in them.
+    """
+
+    def __init__(
+        self, to: Connection, wall: Callable[[], float], tell: Callable[[str], None], complain: Callable[[str], None]
+    ) -> None:
         self._to = to
         self._wall = wall
         self._tell = tell
+        self._complain = complain
         self._told: set[Step] = set()
         self._fault = ""
         self._replaced = False
@@ -128,7 +100,7 @@ class Follower:
         except ConsulError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
-                complain(f"{failure(error)[0]}; trying on")
+                self._complain(f"{in_words(error)}; trying on")
             return None
         self._fault = ""
         if seen is None or seen.id != request.id:
@@ -150,12 +122,14 @@ class Follower:
     def _mark(self, mark: Mark) -> None:
         if mark.step not in self._told:
             self._told.add(mark.step)
-            self._tell(visible(f"{clock(mark.at)}  {mark.step.value}{f': {mark.note}' if mark.note else ''}"))
+            self._tell(f"{clock(mark.at)}  {mark.step.value}{f': {mark.note}' if mark.note else ''}")
 
     def _ended(self, request: Request) -> Told:
         assert request.outcome is not None
-        self._tell(visible(f"{request.outcome.value}: {request.why}{_gap(request)}"))
-        return Told(_EXITS[request.outcome], request)
+        gone = gap(request)
+        without = f" (no signer for {duration(gone)})" if gone is not None else ""
+        self._tell(f"{request.outcome.value}: {request.why}{without}")
+        return Told(request.outcome, request.why, request)
 
     def _unknown(self, request: Request) -> Told:
         """Nobody has told the end. The lock may show it all the same."""
@@ -163,17 +137,14 @@ class Follower:
             return told
         newest = max(request.marks, key=lambda mark: mark.at, default=None)
         phase = newest.step.value if newest is not None else "nothing"
-        text = f"unknown: {phase} is the last that was seen of request {request.id}"
+        text = f"{phase} is the last that was seen of request {request.id}"
         if request.ask is Ask.RESTART and self._replaced:
             text += ". Another one has taken its place, so it has ended, but nothing shows how"
         elif request.ask is Ask.RESTART and orders.begun(request):
             text += f". {request.node} has not said that its neard runs again; its log tells why"
-        self._tell(
-            visible(
-                f"{text}. Nothing is rolled back. Look with `kuutamoctl status`; don't start a neard with the key by hand"
-            )
-        )
-        return Told(Exit.UNKNOWN, request)
+        text += ". Nothing is rolled back. Look with `kuutamoctl status`; don't start a neard with the key by hand"
+        self._tell(f"unknown: {text}")
+        return Told(None, text, request)
 
     def _shown(self, request: Request) -> Told | None:
         """How it has ended by what the lock shows; None when it doesn't."""
@@ -183,11 +154,12 @@ class Follower:
             return None
         if found is None:
             return None
-        self._tell(visible(f"{found[0].value}: {found[1]} (the lock shows it, nobody told it)"))
-        return Told(_EXITS[found[0]], request)
+        outcome, text = found[0], f"{found[1]} (the lock shows it, nobody told it)"
+        self._tell(f"{outcome.value}: {text}")
+        return Told(outcome, text, request)
 
 
-def _gap(request: Request) -> str:
-    """How long nobody signed, as the marks tell."""
+def gap(request: Request) -> float | None:
+    """Seconds for which nobody signed, as the marks tell; None when they don't."""
     gone, back = request.marked(Step.UNLOADING), request.marked(Step.LOADED)
-    return f" (no signer for {duration(back.at - gone.at)})" if gone is not None and back is not None else ""
+    return max(0.0, back.at - gone.at) if gone is not None and back is not None else None

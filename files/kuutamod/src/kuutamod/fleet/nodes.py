@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..consul.overview import Overview, Unread
 from ..core.events import SeenMember
-from ..core.protocol import MemberRecord, Pause, TermRecord
+from ..core.protocol import MemberRecord, Outcome, Pause, Request, TermRecord
 from .verdict import drained, eligible, holds, members
 
 SILENT, DRAINED, PAUSED = "silent", "drained", "paused"
@@ -98,6 +98,13 @@ def pauses(overview: Overview, now: float) -> tuple[Pause, ...]:
     """The pauses that have not ended at ``now``, Unix seconds."""
     found = () if isinstance(overview.config, Unread) else overview.config.pauses
     return tuple(pause for pause in found if pause.until > now)
+
+
+def ended_at(request: Request) -> float:
+    """When a request ended, Unix seconds, as far as its record tells."""
+    if request.outcome is Outcome.EXPIRED:
+        return request.expires
+    return max((mark.at for mark in request.marks), default=request.issued)
 
 
 def unread(overview: Overview) -> dict[str, str]:

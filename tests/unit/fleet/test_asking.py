@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from kuutamod.cli.asking import Aim, Refusal, Wish, aim, holder_of, settled
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.protocol import Ask, FleetConfig, Outcome, Request
+from kuutamod.fleet.asking import Aim, Refusal, Wish, aim, holder_of, settled
 from unit.cli.fleets import NOW, WELL, changed
 
 FIT = {"promotion": "hot-swap", "fingerprint": "ed25519:validator"}

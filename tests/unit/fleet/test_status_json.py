@@ -11,13 +11,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kuutamod.cli import status_json
 from kuutamod.cli.history_view import to_json
-from kuutamod.cli.verdict import Health, Verdict
 from kuutamod.consul.health import ConsulHealth
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import FleetConfig, Pause
+from kuutamod.fleet import status_json
+from kuutamod.fleet.verdict import Health, Verdict
 from unit.cli.fleets import DONE, NOW, PAST, PAUSE, PRESENT, RECORD, REQUEST, WELL, changed, free
 
 TERM_42 = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kuutamod.cli.verdict import SOFT, Health, Holder, holder, verdict
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core import readiness
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import FleetConfig
+from kuutamod.fleet.verdict import SOFT, Health, Holder, holder, verdict
 from unit.cli.fleets import RECORD, WELL, changed, free, silent
 
 assert isinstance(WELL.members, tuple)

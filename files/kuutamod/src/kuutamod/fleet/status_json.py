@@ -14,8 +14,7 @@ from ..consul.health import ConsulHealth
 from ..consul.overview import Overview, Unread
 from ..core.model import LockView
 from ..core.protocol import Pause, Request
-from .nodes import NodeView, newest, nodes, pauses, unread
-from .status_view import ended_at
+from .nodes import NodeView, ended_at, newest, nodes, pauses, unread
 from .verdict import Verdict, holder, verdict
 
 Json = dict[str, object]
