@@ -17,9 +17,9 @@ NAME ?=
 FIXED_SEED := 59
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
-CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests
+CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests tools
 
-.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration soak soak-ci bench docs lock clean
+.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration soak soak-ci bench docs links lock clean
 
 help:
 	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
@@ -31,11 +31,17 @@ help:
 	@echo "make soak                     MINUTES=$(MINUTES) of random faults on real processes; SEED=s repeats a run"
 	@echo "make bench                    the takeover table (RUNS=$(RUNS) runs of each case), also in build/bench.json"
 	@echo "make docs                     generate the tables in docs/ that come from the code"
+	@echo "make links                    link what the modules use of the daemon's package under plugins/module_utils"
 	@echo "make lock                     renew the locked requirements"
 	@echo "make clean                    remove the virtual environment and everything built"
 
-$(VENV)/ready: requirements/dev.lock files/kuutamod/pyproject.toml localnet/standin/pyproject.toml localnet/network/pyproject.toml
-	sh tools/venv.sh $(VENV) $(PYTHON)
+# The packages of this repository are installed as they lie there.
+PACKAGES := files/kuutamod localnet/standin localnet/network
+
+$(VENV)/ready: requirements/dev.lock $(PACKAGES:%=%/pyproject.toml)
+	sh tools/venv.sh $(VENV) requirements/dev.lock 11 14 $(PYTHON)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@
 
 build/py-consul/ready: requirements/py-consul.lock $(VENV)/ready
 	rm -rf build/py-consul
@@ -82,6 +88,9 @@ soak-ci: $(VENV)/ready
 bench: $(VENV)/ready
 	mkdir -p build
 	$(BIN)/kuutamo-localnet bench --runs $(RUNS) --out build/bench.json
+
+links:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,python3) tools/share_daemon.py
 
 lock: $(VENV)/ready
 	sh tools/lock.sh $(BIN)/python

@@ -1,0 +1,1 @@
+../../../../files/kuutamod/src/kuutamod/cli/__init__.py
