@@ -1,1 +1,0 @@
-../../../../files/kuutamod/src/kuutamod/cli/table.py
