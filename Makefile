@@ -17,7 +17,7 @@ NAME ?=
 FIXED_SEED := 59
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
-CODE := files/kuutamod/src localnet/standin/src localnet/network/src tests tools
+CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src tests tools
 
 .PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration soak soak-ci bench docs links lock clean
 

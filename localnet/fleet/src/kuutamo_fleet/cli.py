@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `kuutamo-fleet`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .errors import FleetError
+from .fleet import down, open_fleet, settle, up
+from .hosts import Hosts, State
+from .image import SUITES, ensure_image
+from .plan import DEFAULT_ACCOUNT, DEFAULT_HOSTS, DEFAULT_NAME, Wish
+from .podman import Podman
+from .site import DIRECTORY_VARIABLE, default_directory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script; returns the exit code: 2 for a wrong command line, 1 for what went wrong later."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return command(options)
+    except (FleetError, OSError, subprocess.SubprocessError) as error:
+        sys.stderr.write(f"kuutamo-fleet: {error}\n")
+        return 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kuutamo-fleet",
+        description="Fleets of Debian hosts that boot systemd in containers, with an inventory for Ansible.",
+        allow_abbrev=False,
+    )
+    text = f"where fleets keep their files (default: ${DIRECTORY_VARIABLE}, else build/fleet)"
+    parser.add_argument("--dir", type=Path, default=default_directory(), metavar="DIR", help=text)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *, host: bool = False
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(run=run)
+        if host:
+            added.add_argument("host", metavar="HOST", help="a host's name")
+        if name != "image":
+            added.add_argument("--name", default=DEFAULT_NAME, help="the fleet (default: %(default)s)")
+        return added
+
+    image = command("image", _image, "make the images of hosts that are missing or outdated")
+    image.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
+    _add_up(command("up", _up, "bring up a fleet, or add hosts to it; what runs already stays as it is"))
+    command("down", _down, "remove a fleet and all its files")
+    command("status", _status, "the hosts and what they are doing")
+    execute = command("exec", _exec, "run a program on a host", host=True)
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="the program and its arguments")
+    command("freeze", _freeze, "stop a whole host in time, as a hypervisor does", host=True)
+    command("thaw", _thaw, "let a frozen host go on", host=True)
+    command("stop-host", _stop, "shut a host down in order", host=True)
+    command("kill-host", _kill, "cut a host's power", host=True)
+    command("start-host", _start, "start a stopped host", host=True)
+    return parser
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    text = f"so many hosts, node0, node1 and so on (default: {DEFAULT_HOSTS})"
+    parser.add_argument("--hosts", type=int, dest="count", metavar="N", help=text)
+    text = "a host of this name, of a suite of its own when given; may be repeated"
+    parser.add_argument("--host", action="extend", nargs="+", default=[], dest="hosts", metavar="NAME[:SUITE]", help=text)
+    parser.add_argument("--suite", help=f"Debian of the hosts: {', '.join(SUITES)} (default: {SUITES[0]})")
+    text = "hosts that are validators only, with a Consul client agent"
+    parser.add_argument("--clients", nargs="+", default=[], metavar="NAME[:SUITE]", help=text)
+    text = "hosts that are Consul servers only"
+    parser.add_argument("--servers", nargs="+", default=[], metavar="NAME[:SUITE]", help=text)
+    parser.add_argument("--account", help=f"the validator account (default: {DEFAULT_ACCOUNT})")
+    parser.add_argument("--internal", action="store_true", default=None, help="a network without any way out")
+    parser.add_argument("--disks", action="store_true", default=None, help="small disks of their own, to be filled up")
+
+
+def _image(options: argparse.Namespace) -> int:
+    podman = Podman.prepare(options.dir)
+    for suite in options.suite or SUITES:
+        _say(f"image of {suite}: {'made' if ensure_image(podman, suite, _say) else 'already there'}")
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    wish = Wish(
+        name=options.name,
+        count=options.count,
+        hosts=tuple(options.hosts),
+        suite=options.suite,
+        clients=tuple(options.clients),
+        servers=tuple(options.servers),
+        account=options.account,
+        internal=options.internal,
+        disks=options.disks,
+    )
+    up(options.dir, wish, _say)
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    down(options.dir, options.name, _say)
+    return 0
+
+
+def _open(options: argparse.Namespace) -> Hosts:
+    return open_fleet(options.dir, options.name)
+
+
+def _status(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    reach = hosts.reach()
+    for name, state in hosts.states().items():
+        host = hosts.plan.host(name)
+        _say(f"{name:<16} {state:<8} {reach[name].address:<16} {host.suite:<9} {' '.join(host.groups)}")
+    return 0
+
+
+def _exec(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    container = hosts.container(options.host, State.RUNNING)
+    if not options.argv:
+        raise FleetError(f"exec {options.host}: which program? For a shell: exec {options.host} bash")
+    terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    argv = ["podman", "exec", "--interactive", *terminal, container, *options.argv]
+    return subprocess.run(argv, env=hosts.podman.environment, check=False).returncode
+
+
+def _freeze(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    hosts.podman.run("pause", hosts.container(options.host, State.RUNNING))
+    _say(f"{options.host}: frozen")
+    return 0
+
+
+def _thaw(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    hosts.podman.run("unpause", hosts.container(options.host, State.FROZEN))
+    _say(f"{options.host}: goes on")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    hosts.podman.run("stop", "--time", "60", hosts.container(options.host, State.RUNNING))
+    _say(f"{options.host}: stopped")
+    return 0
+
+
+def _kill(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    hosts.podman.run("kill", "--signal", "KILL", hosts.container(options.host, State.RUNNING))
+    _say(f"{options.host}: killed")
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    hosts = _open(options)
+    hosts.start(options.host)
+    settle(hosts)
+    _say(f"{options.host}: started")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
