@@ -154,7 +154,7 @@ class NeardProcess:
     def http(
         self, method: str, path: str, body: bytes | None = None, timeout: float = 5.0
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
-        host, _, port = self.rpc.partition(":")
+        host, _unused, port = self.rpc.partition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
         try:
             connection.request(method, path, body, {"content-type": "application/json"} if body else {})
@@ -164,7 +164,7 @@ class NeardProcess:
             connection.close()
 
     def status(self) -> dict[str, Any]:
-        code, body, _ = self.http("GET", "/status")
+        code, body, _unused = self.http("GET", "/status")
         assert code == 200
         status: dict[str, Any] = json.loads(body)
         return status
@@ -184,13 +184,13 @@ class NeardProcess:
         return account
 
     def metric(self, name: str) -> float | None:
-        _, body, _ = self.http("GET", "/metrics")
+        _status, body, _headers = self.http("GET", "/metrics")
         values = [line.rpartition(" ")[2] for line in body.decode().splitlines() if line.startswith(f"{name} ")]
         return float(values[0]) if values else None
 
     def call(self, method: str, params: Any) -> tuple[int, dict[str, Any]]:
         body = json.dumps({"jsonrpc": "2.0", "id": "c", "method": method, "params": params}).encode()
-        code, answer, _ = self.http("POST", "/", body)
+        code, answer, _unused = self.http("POST", "/", body)
         content: dict[str, Any] = json.loads(answer)
         return code, content
 

@@ -95,19 +95,19 @@ def test_status_has_the_documented_types(running: NeardProcess) -> None:
 
 def test_health_of_a_healthy_node_is_null(running: NeardProcess) -> None:
     until(lambda: running.head() > 0, "the first block")
-    code, body, _ = running.http("GET", "/health")
+    code, body, _unused = running.http("GET", "/health")
     assert (code, body) == (200, b"null")
 
 
 @pytest.mark.parametrize("path", ["/status", "/health"])
 def test_head_requests_have_no_body(running: NeardProcess, path: str) -> None:
     until(lambda: running.head() > 0, "the first block")
-    code, body, _ = running.http("HEAD", path)
+    code, body, _unused = running.http("HEAD", path)
     assert (code, body) == (200, b"")
 
 
 def test_metrics_are_text_and_count_the_load_at_start(running: NeardProcess) -> None:
-    code, _, headers = running.http("GET", "/metrics")
+    code, _unused, headers = running.http("GET", "/metrics")
     assert code == 200
     assert headers["content-type"].startswith("text/plain")
     assert running.metric("near_config_reloads_total") == 1
@@ -119,7 +119,7 @@ def test_produced_blocks_are_counted(running: NeardProcess) -> None:
 
 
 def test_network_info_has_the_documented_fields(running: NeardProcess) -> None:
-    code, body, _ = running.http("GET", "/network_info")
+    code, body, _unused = running.http("GET", "/network_info")
     content = json.loads(body)
     assert code == 200
     assert isinstance(content["num_active_peers"], int)
@@ -244,7 +244,7 @@ def test_key_file_setting_may_be_an_absolute_path(node: NeardProcess, tmp_path: 
 
 
 def test_busy_rpc_port_aborts(node: NeardProcess) -> None:
-    host, _, port = node.rpc.partition(":")
+    host, _unused, port = node.rpc.partition(":")
     with socket.create_server((host, int(port))):
         assert node.start(wait=False).wait_end() == -signal.SIGABRT
 

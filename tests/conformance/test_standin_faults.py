@@ -140,7 +140,7 @@ def _is_json(body: bytes) -> bool:
 def test_closed_port_opens_again(node: NeardProcess) -> None:
     node.start()
     node.behave(closed_port=True)
-    host, _, port = node.rpc.partition(":")
+    host, _unused, port = node.rpc.partition(":")
 
     def refused() -> bool:
         try:
@@ -305,7 +305,7 @@ def test_crash_at_a_height(node: NeardProcess) -> None:
 
 def test_crash_loop(node: NeardProcess) -> None:
     node.behave(crash="exit:1", crash_at="start")
-    for _ in range(2):
+    for _unused in range(2):
         assert node.start(wait=False).wait_end() == 1
 
 
@@ -411,7 +411,7 @@ def test_the_referee_convicts_two_real_nodes(pair: tuple[Ledger, NeardProcess, N
 
 
 def test_stopped_node_signs_the_present_height_when_it_goes_on(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
-    ledger, left, _ = pair
+    ledger, left, _unused = pair
     with Referee(ledger.path) as referee:
         left.start()
         referee.wait_for(lambda seen: seen.signatures(ACCOUNT), 10)
@@ -445,7 +445,7 @@ def test_key_loaded_within_a_slot_signs_from_the_next(node: NeardProcess, tmp_pa
 
 
 def test_key_which_the_chain_does_not_know_signs_nothing(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
-    ledger, left, _ = pair
+    ledger, left, _unused = pair
     generate_key_file(left.key_path, ACCOUNT)
     left.start()
     end = ledger.height_at(boottime()) + 5
@@ -458,7 +458,7 @@ def test_key_which_the_chain_does_not_know_signs_nothing(pair: tuple[Ledger, Nea
 def test_newer_release_aborts_at_the_next_epoch_with_a_foreign_key(
     pair: tuple[Ledger, NeardProcess, NeardProcess],
 ) -> None:
-    _, left, _ = pair
+    _ledger, left, _right = pair
     generate_key_file(left.key_path, ACCOUNT)
     left.behave(version="2.12.0")
     left.start(wait=False)
@@ -467,7 +467,7 @@ def test_newer_release_aborts_at_the_next_epoch_with_a_foreign_key(
 
 
 def test_skipped_height_is_unprocessable(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
-    ledger, _, right = pair
+    ledger, _left, right = pair
     right.key_path.unlink()
     right.start()
     until(lambda: right.head() > len(ledger.validators), "the virtual validator produces")
@@ -482,19 +482,19 @@ def test_skipped_height_is_unprocessable(pair: tuple[Ledger, NeardProcess, Neard
 def test_maintenance_windows_change_their_shape(
     pair: tuple[Ledger, NeardProcess, NeardProcess], version: str, form: type
 ) -> None:
-    _, left, _ = pair
+    _ledger, left, _right = pair
     left.behave(version=version)
     left.start()
-    _, answer = left.call("maintenance_windows", {"account_id": "stranger.test"})
+    _status, answer = left.call("maintenance_windows", {"account_id": "stranger.test"})
     assert [type(window) for window in answer["result"]] == [form]
 
 
 def test_missing_signer_shows_in_the_tally(pair: tuple[Ledger, NeardProcess, NeardProcess]) -> None:
-    ledger, _, right = pair
+    ledger, _left, right = pair
     right.key_path.unlink()
     right.start()
     until(lambda: ledger.epoch_of(right.head()) > 0, "an epoch passes")
-    _, answer = right.call("validators", [None])
+    _status, answer = right.call("validators", [None])
     lost = answer["result"]["prev_epoch_kickout"]
     assert [kickout["account_id"] for kickout in lost] == [ACCOUNT]
     assert "NotEnoughBlocks" in lost[0]["reason"]

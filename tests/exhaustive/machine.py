@@ -186,7 +186,7 @@ class Machine:
         if moved and isinstance(asked, ac.Take):
             wrong = wrong or self._signing(world, asked.record.node_id)
         if isinstance(asked, ac.ReleasePlan) and hands_back(request.message) and self.sides.parts[side].host.node is None:
-            consul, _ = self._with_sessions(consul, "", asked.session)
+            consul, _unused = self._with_sessions(consul, "", asked.session)
         number = applied if moved else refused
         a, b = (number, world.b) if first else (world.a, number)
         after = self.world(a, b, consul, world.budget, moved, terms)

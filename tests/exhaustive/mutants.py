@@ -57,7 +57,7 @@ MUTANTS = (
         "answer time",
         "a proof counts from its answer, not from its sending",
         (Kind.PAUSE,),
-        ((side, "sent_at", lambda _: NOW),),
+        ((side, "sent_at", lambda _unused: NOW),),
     ),
     Mutant("short G", "G is one second shorter than D + S", (Kind.PAUSE,), (), Scale(guard_time=3)),
     Mutant("same term", "a take does not count the term on", (), ((records, "next_term", _same_term),)),
@@ -78,7 +78,7 @@ MUTANTS = (
         "G of the lock only",
         "a contender ignores a larger G in the records of the other nodes",
         (Kind.PAUSE, Kind.DELETE),
-        ((takeover, "heed", lambda watch, _: watch),),
+        ((takeover, "heed", lambda watch, _unused: watch),),
         Scale(longer=2),
     ),
 )

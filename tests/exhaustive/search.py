@@ -78,7 +78,7 @@ def first_world(machine: Machine, budget: Budget) -> World:
         bench.start()
         bench.think()
         bench.around = Around(False)
-        for _ in range(machine.scale.settled):
+        for _unused in range(machine.scale.settled):
             bench.grow_older()
             bench.think()
         bench.grow_older()

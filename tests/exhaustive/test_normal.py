@@ -90,7 +90,7 @@ def _hosts() -> list[Host]:
     machine = Machine(Scale())
     found: dict[Host, None] = {}
     for seed in range(60):
-        for here, _, _ in walk(machine, seed, 60):
+        for here, *_rest in walk(machine, seed, 60):
             found[machine.sides.parts[here.a].host] = None
             found[machine.sides.parts[here.b].host] = None
     return [host for host in found if host.node is not None]
@@ -112,7 +112,7 @@ def test_a_node_at_another_time_decides_the_same() -> None:
         ]
 
 
-def _remembering(host: Host, _: Scale) -> Host:
+def _remembering(host: Host, _unused: Scale) -> Host:
     """Only what the bench itself relies on: neard is always number 1, and can be asked more than once in a tick."""
     node = host.node
     if node is None:
@@ -134,7 +134,7 @@ def test_what_is_forgotten_makes_no_difference(scale: Scale) -> None:
         with mock.patch.object(bench, "tidied_host", _remembering), mock.patch.object(observe, "SETTLED", 0.5):
             remembered = list(walk(raw, seed, 70))
         here = first_world(tidy, raw.budgets.parts[remembered[0][0].budget])
-        for _, expected, taken in remembered:
+        for _unused, expected, taken in remembered:
             following = {each.step: each for each in tidy.after(here)}
             assert set(following) == {each.step for each in expected}
             here = following[taken.step].world
@@ -159,7 +159,7 @@ def test_other_names_make_no_difference() -> None:
     machine = Machine(Scale())
     changed = 0
     for seed in range(30):
-        for here, _, _ in walk(machine, seed, 60):
+        for here, *_rest in walk(machine, seed, 60):
             side, consul = machine.sides.parts[here.a], machine.consuls.parts[here.consul]
             other = _renamed(side)
             changed += other != side
@@ -171,7 +171,7 @@ def test_the_hosts_in_each_others_place_are_one_world() -> None:
     machine = Machine(Scale())
     budget = machine.budgets.number((Kind.PAUSE,))
     for seed in range(10):
-        for here, _, _ in walk(machine, seed, 40):
+        for here, *_rest in walk(machine, seed, 40):
             a, b, consul = machine.sides.parts[here.a], machine.sides.parts[here.b], machine.consuls.parts[here.consul]
             swapped = World(
                 machine.number(names.mirrored(b)),

@@ -77,7 +77,7 @@ def test_everything_that_can_happen_does() -> None:
     takes: set[ac.TakeKind] = set()
     machine = Machine(Scale())
     for seed in range(150):
-        for _, following, _ in walk(machine, seed, 60):
+        for _here, following, _edge in walk(machine, seed, 60):
             for each in following:
                 step = each.step
                 kinds |= {step.kind, *step.faults}

@@ -18,7 +18,7 @@ def walk(machine: Machine, seed: int, steps: int) -> Iterator[tuple[World, list[
     faults = [kind for kind in Kind if kind in FAULTS]
     budget = tuple(sorted(dice.choices(faults, k=3), key=faults.index))
     world = first_world(machine, budget)
-    for _ in range(steps):
+    for _unused in range(steps):
         following = list(machine.after(world))
         taken = dice.choice(following)
         yield world, following, taken

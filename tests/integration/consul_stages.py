@@ -59,7 +59,7 @@ def proxied(directory: Path, plan: FleetSpec, *, direct_too: bool = False) -> It
         server = stack.enter_context(ConsulServer(directory / "consul"))
         retire(server.client(), plan.account)
         spot = server.agent.spec
-        proxies = [stack.enter_context(RefusingProxy(spot.address, spot.ports.http)) for _ in range(plan.nodes)]
+        proxies = [stack.enter_context(RefusingProxy(spot.address, spot.ports.http)) for _unused in range(plan.nodes)]
         more = [server.url] if direct_too else []
         fleet = stack.enter_context(Fleet(directory / "fleet", [NodeSite([p.url, *more]) for p in proxies], plan))
         yield ProxiedStage(fleet, server, {node.name: proxy for node, proxy in zip(fleet.nodes, proxies, strict=True)})

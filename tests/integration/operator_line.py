@@ -65,7 +65,7 @@ class Asked:
 
     def ended(self, deadline: float) -> tuple[int, str]:
         """Exit code and output (``deadline`` in seconds)."""
-        out, _ = self.process.communicate(timeout=deadline)
+        out, _unused = self.process.communicate(timeout=deadline)
         return self.process.returncode, out
 
 

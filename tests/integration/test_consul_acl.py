@@ -35,7 +35,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AclStage]:
         retire(server.client(), plan.account)
         files = [directory / f"token{number}" for number in range(plan.nodes)]
         # Sessions belong to the Consul node through which they are made: the one server.
-        tokens = [server.acl().node_token(plan.account, server.agent.name) for _ in files]
+        tokens = [server.acl().node_token(plan.account, server.agent.name) for _unused in files]
         for file, token in zip(files, tokens, strict=True):
             hand_over(file, token)
         sites = [NodeSite([server.url], environment={"KUUTAMO_CONSUL_TOKEN_FILE": str(file)}) for file in files]

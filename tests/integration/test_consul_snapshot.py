@@ -29,7 +29,7 @@ def test_restored_snapshot_with_a_lower_term_keeps_all_passive_until_confirmed(s
     old_term = stage.term()
     stage.consul.snapshot_save(tmp_path / "snapshot")
     first.stop()
-    second, _ = stage.taken_over(first, release_bound() + BUSY)
+    second, _unused = stage.taken_over(first, release_bound() + BUSY)
     assert stage.healthy() is second
     assert stage.term() == old_term + 1
 

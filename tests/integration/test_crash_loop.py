@@ -75,7 +75,7 @@ def test_a_key_that_kills_every_neard_moves_once_within_the_hold_off(stage: Stag
     term = stage.term()
     interval = stage.last_interval(first)
     homes = [interval.home]
-    for _ in range(CRASHES):
+    for _unused in range(CRASHES):
         node = at_home(stage, interval)
         # As soon as it has the key it is gone.
         node.kill_neard()

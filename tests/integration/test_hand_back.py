@@ -39,7 +39,7 @@ def test_a_lock_that_supervisor_and_guard_left_behind_is_released_after_the_proo
     done = hand_back(holder)
     assert done.returncode == 0, done.stderr
     assert "release applied" in done.stderr
-    _, interval = stage.taken_over(holder, release_bound())
+    _unused, interval = stage.taken_over(holder, release_bound())
     ended = stage.last_interval(holder).ended_at
     assert ended is not None
     assert interval.loaded_at - ended < release_bound()

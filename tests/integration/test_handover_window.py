@@ -30,7 +30,7 @@ def test_a_window_is_waited_for_and_costs_no_block_and_no_chunk(tmp_path_factory
     with single(tmp_path_factory.mktemp("window"), spec) as stage:
         holder = rested(stage)
         ledger = stage.fleet.referee.ledger
-        for _ in range(2):
+        for _unused in range(2):
             before = ledger.height_at(boottime())
             done = ctl(stage, "handover", "--at", "window", "--min-window", "6", "--timeout", "60")
             assert done.returncode == 0, done.stdout + done.stderr

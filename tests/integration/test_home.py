@@ -60,7 +60,7 @@ def stopped_standby(stage: Stage) -> tuple[FleetNode, FleetNode]:
 
 
 def test_an_orphan_of_an_earlier_life_is_killed_and_replaced(stage: Stage) -> None:
-    _, node = stopped_standby(stage)
+    _unused, node = stopped_standby(stage)
     start, term = mark(node), stage.term()
     with neard(stage, node.plan.home, **{MARKER: str(node.plan.home)}) as orphan:
         node.start()
@@ -74,7 +74,7 @@ def test_an_orphan_of_an_earlier_life_is_killed_and_replaced(stage: Stage) -> No
 
 
 def test_a_foreign_neard_on_the_home_is_named_and_waited_for(stage: Stage) -> None:
-    _, node = stopped_standby(stage)
+    _unused, node = stopped_standby(stage)
     start = mark(node)
     # It listens on our RPC port, too: it is config.json's own.
     with neard(stage, node.plan.home) as foreign:
@@ -93,7 +93,7 @@ def test_a_foreign_neard_on_the_home_is_named_and_waited_for(stage: Stage) -> No
 
 
 def test_a_foreign_neard_on_the_rpc_port_is_not_taken_for_ours(stage: Stage, tmp_path: Path) -> None:
-    _, node = stopped_standby(stage)
+    _unused, node = stopped_standby(stage)
     start = mark(node)
     home = foreign_home(node, tmp_path / "foreign")
     # Our neard holds its database a while before it wants the port: only the other one can answer.
@@ -128,7 +128,7 @@ def test_a_second_supervisor_on_one_home_refuses_and_names_both(stage: Stage) ->
     holder = stage.healthy()
     pid = holder.pid(Part.NEARD)
     second = second_supervisor(stage, holder, {"KUUTAMO_NODE_ID": "usurper"})
-    _, said = second.communicate(timeout=BUSY)
+    _unused, said = second.communicate(timeout=BUSY)
     assert second.returncode == 1, said
     assert f"in use by kuutamod node {holder.name}, pid {holder.process.pid}" in said
     assert f"this is node usurper, pid {second.pid}" in said

@@ -64,7 +64,7 @@ class Hooked(ProxiedStage):
         """The node that validates after the holder's neard has died, once its hooks are called."""
         before = {node.name: len(self.told("promote", node)) for node in self.fleet.nodes}
         holder.kill(Part.NEARD)
-        new, _ = self.taken_over(holder, release_bound() + BUSY)
+        new, _unused = self.taken_over(holder, release_bound() + BUSY)
         new.wait_state("Validating", BUSY)
         eventually(lambda: len(self.told("promote", new)) > before[new.name], BUSY, "the promotion is told")
         return new
@@ -95,7 +95,7 @@ def healed(stage: Hooked) -> Iterator[None]:
 def test_a_takeover_is_told_on_both_nodes(stage: Hooked) -> None:
     holder = rested(stage)
     holder.kill(Part.NEARD)
-    new, _ = stage.taken_over(holder, release_bound() + BUSY)
+    new, _unused = stage.taken_over(holder, release_bound() + BUSY)
     new.wait_state("Validating", BUSY)
     term = stage.term()
     eventually(lambda: stage.told("demote", holder), BUSY, "the old holder's demotion is told")

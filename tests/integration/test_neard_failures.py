@@ -83,7 +83,7 @@ def test_a_neard_that_ends_by_itself_costs_one_handover(stage: Stage, crash: str
     term, start = stage.term(), mark(holder)
     at = boottime()
     holder.behaviour(crash=crash)
-    _, interval = stage.taken_over(holder, release_bound())
+    _unused, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= release_bound()
     told_since(holder, start, "released the lock", status)
     holder.behaviour(crash=None)

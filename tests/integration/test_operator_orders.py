@@ -100,7 +100,7 @@ def test_a_pause_of_one_node_leaves_the_lock_to_the_others(stage: Stage) -> None
     # The table shows what an operator has written, at once; the node reads it a moment later.
     eventually(lambda: "paused" in paused.metrics().reasons(), BUSY, f"{paused.name} knows that it is paused")
     holder.kill(Part.NEARD)
-    new, _ = stage.taken_over(holder, release_bound() + BUSY)
+    new, _unused = stage.taken_over(holder, release_bound() + BUSY)
     assert new is free
     assert ctl(stage, "resume", "--node", paused.name).returncode == 0
     stage.healthy()
@@ -114,7 +114,7 @@ def test_a_pause_ends_by_itself_and_then_a_standby_takes_over(stage: Stage) -> N
     for node in stage.fleet.standbys(holder):
         eventually(lambda node=node: flagged(stage, node, "paused"), BUSY, f"{node.name} is paused")  # type: ignore[misc]
     holder.lose_host()
-    _, interval = stage.taken_over(holder, 30 + steal_bound() + BUSY)
+    _unused, interval = stage.taken_over(holder, 30 + steal_bound() + BUSY)
     assert interval.loaded_at > over - 0.5, "somebody took over during the pause"
     assert view(stage)["pauses"] == []
     holder.return_host()
@@ -146,7 +146,7 @@ def test_the_node_with_the_fresher_head_goes_first_and_the_stale_one_when_it_is_
     stale.behaviour(isolated=True)
     eventually(lambda: {"frozen", "lag"} & stale.metrics().reasons(), 90, f"{stale.name} has fallen behind")
     holder.kill(Part.NEARD)
-    new, _ = stage.taken_over(holder, release_bound() + BUSY)
+    new, _unused = stage.taken_over(holder, release_bound() + BUSY)
     assert new is fresh
     for node in (holder, fresh):
         node.lose_host()
@@ -157,7 +157,7 @@ def test_the_node_with_the_fresher_head_goes_first_and_the_stale_one_when_it_is_
     assert record is not None
     assert record.node_id == fresh.name
     stale.behaviour(isolated=False)
-    new, _ = stage.taken_over(fresh, steal_bound() + BUSY)
+    new, _unused = stage.taken_over(fresh, steal_bound() + BUSY)
     assert new is stale
     for node in (holder, fresh):
         node.return_host()

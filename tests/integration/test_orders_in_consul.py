@@ -212,7 +212,7 @@ def test_ctrl_c_while_a_request_is_being_written_says_that_it_goes_on(scene: Sce
         )
         assert arrived.wait(DEADLINE)
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=DEADLINE)
+        _unused, said = command.communicate(timeout=DEADLINE)
         leave.set()
     found = scene.request()
     assert found is not None
@@ -232,7 +232,7 @@ def test_ctrl_c_while_a_request_is_followed_says_the_same(scene: Scene) -> None:
     while "planned" not in command.stdout.readline():
         assert command.poll() is None
     command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=DEADLINE)
+    _unused, said = command.communicate(timeout=DEADLINE)
     assert command.returncode == 130
     assert f"request {found.id} goes on without this command; `kuutamoctl status` shows it" in said
     found = scene.request()

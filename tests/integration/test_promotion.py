@@ -108,7 +108,7 @@ def promoted_by_restart(stage: Stage, why: str) -> None:
     bound = LAW.kill_budget + release_bound() + VOTER_GRACE
     at = boottime()
     holder.kill_neard()
-    _, interval = stage.taken_over(holder, bound)
+    _unused, interval = stage.taken_over(holder, bound)
     assert interval.loaded_at - at <= bound
     told_since(standby, start, f"promoting by restart: {why}")
     told_since(standby, start, f"neard pid {voter} ended (exit code 0): restart as validator")
@@ -156,7 +156,7 @@ def test_auto_swaps_the_key_into_the_running_neard_of_a_shadow_validator(stage: 
     assert_voter_home(standby)
     at = boottime()
     holder.kill_neard()
-    _, interval = stage.taken_over(holder, release_bound())
+    _unused, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= release_bound()
     assert interval.pid == pid
     told_since(standby, start, "placing the key: auto: config.json tracks this account as ShadowValidator", "can hot swap")
@@ -178,7 +178,7 @@ def test_a_lost_sighup_is_sent_again(stage: Stage) -> None:
     standby.behaviour(lose_next_hup=True)
     at = boottime()
     holder.kill_neard()
-    _, interval = stage.taken_over(holder, bound)
+    _unused, interval = stage.taken_over(holder, bound)
     assert interval.loaded_at - at <= bound
     # The first signal was lost indeed, the second one went to the same process and did it.
     assert interval.loaded_at - at >= RELOAD_RETRY
@@ -198,7 +198,7 @@ def test_a_key_that_is_never_shown_leads_to_a_restart_under_the_same_lock(stage:
     standby.behaviour(refuse_key=True)
     at = boottime()
     holder.kill_neard()
-    _, interval = stage.taken_over(holder, bound)
+    _unused, interval = stage.taken_over(holder, bound)
     assert interval.loaded_at - at <= bound
     told_since(standby, start, "hot swap failed, restarting neard as validator while the lock is proven")
     told_since(standby, start, "starting neard as validator: the hot swap did not succeed in time")
@@ -273,7 +273,7 @@ def test_a_demotion_never_relies_on_neard_dropping_its_key(stage: Stage) -> None
     assert holder.stop() == 0
     ended = stage.ended(holder, BUSY)
     assert (ended.pid, ended.how) == (pid, "died")
-    _, interval = stage.taken_over(holder, release_bound())
+    _unused, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= 2.0 + LAW.kill_budget + release_bound()
     told_since(holder, start, f"neard pid {pid} ended (killed by SIGKILL): stopped: SIGTERM")
     told_since(holder, start, "released the lock: stopped: SIGTERM")

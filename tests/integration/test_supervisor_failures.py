@@ -105,7 +105,7 @@ def test_a_stopped_guard_is_noticed_and_replaced(stage: Stage) -> None:
     bound = POLICY.guard_patience + LAW.heartbeat_interval + REAP_DEADLINE + LAW.kill_budget + release_bound()
     at = boottime()
     guard = holder.freeze(Part.GUARD)
-    _, interval = stage.taken_over(holder, bound)
+    _unused, interval = stage.taken_over(holder, bound)
     assert interval.loaded_at - at <= bound
     told_since(holder, start, f"killing neard pid {pid}: the guard of neard pid {pid} does not answer")
     told_since(holder, start, f"released the lock: the guard of neard pid {pid} does not answer")
@@ -256,7 +256,7 @@ def test_sighup_to_supervisor_guard_and_neard_is_a_clean_stop(stage: Stage) -> N
     for process in parts(holder).values():
         send_signal(process, signal.SIGHUP)
     assert holder.process.wait(POLICY.stop_grace + BUSY) == 0
-    _, interval = stage.taken_over(holder, release_bound())
+    _unused, interval = stage.taken_over(holder, release_bound())
     assert interval.loaded_at - at <= POLICY.stop_grace + release_bound()
     told_since(holder, start, "released the lock: stopped: SIGHUP")
     no_process_left(holder)

@@ -67,7 +67,7 @@ class Undying:
 
     def _gone(self) -> bool:
         with contextlib.suppress(ChildProcessError):
-            _, status = os.waitpid(self._pid, WALL | os.WNOHANG)
+            _unused, status = os.waitpid(self._pid, WALL | os.WNOHANG)
             self._ptrace(PTRACE_CONT, self._pid, None, None)
             return os.WIFSIGNALED(status)
         return True
@@ -157,7 +157,7 @@ def test_a_neard_of_which_one_thread_does_not_die_is_not_dead_though_its_guard_i
         holder.kill_guard()
         eventually(lambda: not running(pid), LAW.kill_budget + BUSY, "to /proc the process is a zombie")
         told_since(holder, start, f"cannot fence: neard pid {pid} does not die after SIGKILL")
-        _, interval = stage.taken_over(holder, POLICY.guard_patience + LAW.kill_budget + steal_bound())
+        _unused, interval = stage.taken_over(holder, POLICY.guard_patience + LAW.kill_budget + steal_bound())
         assert interval.loaded_at - at <= POLICY.guard_patience + LAW.kill_budget + steal_bound()
         told_since(
             standby, there, f"taking the lock for term {term + 1}: its holder has not proved itself for the guard time"

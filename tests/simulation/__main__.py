@@ -118,7 +118,7 @@ def _show(chosen: argparse.Namespace) -> int:
         kept = scripts.load(scripts.FOLDER / f"{seed}.json")
         script, seed, mutant, rule = kept.faults, kept.seed, mutant or _mutant(kept.mutant), rule or kept.broke
     world = world_of(int(seed), script, mutant, None, rule)
-    broken, _ = play(world, mutant)
+    broken, _unused = play(world, mutant)
     print(story.full(world))
     return 1 if broken else 0
 
@@ -131,7 +131,7 @@ def _shrink(chosen: argparse.Namespace) -> int:
         return 1
     script = _shortest(chosen.seed, first.broken, mutant, chosen.rule)
     world = world_of(chosen.seed, script, mutant, rule=chosen.rule)
-    _, text = play(world, mutant)
+    _unused, text = play(world, mutant)
     for fault in script:
         print(f"    {fault}")
     print(story.short(world))

@@ -285,7 +285,7 @@ def _read_fleet(node: Supervisor, action: ac.ReadFleet, now: float) -> Request:
         entries, config, newest = reply.value
         members = tuple(
             ev.SeenMember(record, entry.session, entry.index)
-            for _, entry in entries
+            for _unused, entry in entries
             if (record := MemberRecord.from_json(entry.value)) is not None
         )
         return ev.FleetSeen(members, config, node.host.local(), node.host.wall(), newest)
@@ -322,7 +322,7 @@ def _write_history(node: Supervisor, action: ac.WriteHistory, now: float) -> Req
         return Done()
 
     def finish(reply: Reply) -> ev.Event:
-        _, why = _outcome(reply)
+        _unused, why = _outcome(reply)
         return ev.HistoryWritten(record.term, action.live, why)
 
     return _request(node, "history", run, finish)

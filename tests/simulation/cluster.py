@@ -165,14 +165,14 @@ class Cluster:
             return
         entry = self.lock_entry()
         waiters, self._waiters = self._waiters, []
-        for request, _ in waiters:
+        for request, _unused in waiters:
             # A wait that times out unchanged is asked again; what is left of the present one is anybody's guess.
             request.deadline = self.timeline.now + self._dice.between(2.0, WATCH_DEADLINE)
             self._answer(request, Done((entry,)))
 
     def _drop_waiters(self, frozen: bool) -> None:
         waiters, self._waiters = self._waiters, []
-        for request, _ in waiters:
+        for request, _unused in waiters:
             request.deadline = self.timeline.now + self._dice.between(2.0, WATCH_DEADLINE)
             if frozen or self._dice.chance(0.3):
                 self._give_up(request)

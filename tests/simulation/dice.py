@@ -42,7 +42,7 @@ class Dice:
 
     def weighted(self, options: Sequence[tuple[T, float]]) -> T:
         """One of them, each as often as its weight says."""
-        point = self.unit() * sum(weight for _, weight in options)
+        point = self.unit() * sum(weight for _unused, weight in options)
         for option, weight in options:
             point -= weight
             if point < 0:

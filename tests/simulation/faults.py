@@ -222,7 +222,7 @@ def _cluster(dice: Dice, at: float, nodes: int) -> list[Fault]:
     if way < 0.6:
         kinds: tuple[Kind, ...] = dice.pick(_TOGETHER)
     else:
-        kinds = tuple(dice.weighted(_SINGLE) for _ in range(dice.whole(1, 3)))
+        kinds = tuple(dice.weighted(_SINGLE) for _unused in range(dice.whole(1, 3)))
     target = HOLDER if dice.chance(0.75) else dice.whole(0, nodes - 1)
     in_step, long = dice.chance(0.4), dice.between(9.0, 20.0)
     found = []

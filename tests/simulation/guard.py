@@ -191,7 +191,7 @@ class Guard:
 
         deadline = self.host.world.timeline.now + self.host.clock.span(self.host.law.request_deadline)
         self._asking = True
-        request = Request("release", self.host.link, run, lambda _: None, self._answered, deadline)
+        request = Request("release", self.host.link, run, lambda _unused: None, self._answered, deadline)
         self.host.world.cluster.send(request)
 
     def _answered(self, request: Request) -> None:

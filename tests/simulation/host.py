@@ -380,4 +380,4 @@ class Host:
             pass
 
         deadline = world.timeline.now + self.clock.span(self.law.request_deadline)
-        world.cluster.send(Request("destroy", self.link, run, lambda _: None, ignore, deadline))
+        world.cluster.send(Request("destroy", self.link, run, lambda _unused: None, ignore, deadline))

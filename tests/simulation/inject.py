@@ -67,14 +67,14 @@ def _entry(kinds: list[float], value: float) -> Heal:
 # --- processes ---
 
 
-def _kill_supervisor(world: World, host: Host, _: Fault) -> Heal:
+def _kill_supervisor(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.SUPERVISOR_KILLED_HOLDING)
     _thaw_guard(host)
     host.supervisor_gone()
     return nothing
 
 
-def _kill_guard(world: World, host: Host, _: Fault) -> Heal:
+def _kill_guard(world: World, host: Host, _unused: Fault) -> Heal:
     if host.guard is not None:
         _holding(world, host, Seen.GUARD_KILLED_HOLDING)
         _thaw_supervisor(host)
@@ -82,7 +82,7 @@ def _kill_guard(world: World, host: Host, _: Fault) -> Heal:
     return nothing
 
 
-def _kill_both(world: World, host: Host, _: Fault) -> Heal:
+def _kill_both(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.BOTH_KILLED_HOLDING)
     guard = host.guard
     host.supervisor_gone()
@@ -103,7 +103,7 @@ def _thaw_supervisor(host: Host) -> None:
         host.supervisor.step()
 
 
-def _pause_supervisor(world: World, host: Host, _: Fault) -> Heal:
+def _pause_supervisor(world: World, host: Host, _unused: Fault) -> Heal:
     supervisor = host.supervisor
     if supervisor is None:
         return nothing
@@ -118,7 +118,7 @@ def _pause_supervisor(world: World, host: Host, _: Fault) -> Heal:
     return heal
 
 
-def _pause_guard(world: World, host: Host, _: Fault) -> Heal:
+def _pause_guard(world: World, host: Host, _unused: Fault) -> Heal:
     guard = host.guard
     if guard is None or host.supervisor is None or guard.supervisor is not host.supervisor:
         return nothing
@@ -133,7 +133,7 @@ def _pause_guard(world: World, host: Host, _: Fault) -> Heal:
     return heal
 
 
-def _pause_neard(world: World, host: Host, _: Fault) -> Heal:
+def _pause_neard(world: World, host: Host, _unused: Fault) -> Heal:
     found = list(host.neards)
     _holding(world, host, Seen.NEARD_FROZEN_HOLDING)
     for neard in found:
@@ -148,20 +148,20 @@ def _pause_neard(world: World, host: Host, _: Fault) -> Heal:
     return heal
 
 
-def _suspend(world: World, host: Host, _: Fault) -> Heal:
+def _suspend(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.HOST_SUSPENDED_HOLDING)
     _thaw_guard(host)
     host.suspend()
     return host.resume
 
 
-def _lose_host(world: World, host: Host, _: Fault) -> Heal:
+def _lose_host(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.HOST_LOST_HOLDING)
     host.lose()
     return host.reboot
 
 
-def _stop(world: World, host: Host, _: Fault) -> Heal:
+def _stop(world: World, host: Host, _unused: Fault) -> Heal:
     if host.supervisor is None:
         return nothing
     _holding(world, host, Seen.STOPPED_CLEANLY)
@@ -176,7 +176,7 @@ def _stop(world: World, host: Host, _: Fault) -> Heal:
     return heal
 
 
-def _undying(world: World, host: Host, _: Fault) -> Heal:
+def _undying(world: World, host: Host, _unused: Fault) -> Heal:
     host.undying += 1
 
     def heal() -> None:
@@ -190,7 +190,7 @@ def _undying(world: World, host: Host, _: Fault) -> Heal:
 # --- neard ---
 
 
-def _crash(world: World, host: Host, _: Fault) -> Heal:
+def _crash(world: World, host: Host, _unused: Fault) -> Heal:
     for neard in list(host.neards):
         if neard.keyed:
             world.cover(Seen.NEARD_CRASHED_HOLDING)
@@ -203,12 +203,12 @@ def _crash_loop(world: World, host: Host, fault: Fault) -> Heal:
     return _counter(host.troubles, "crashing")
 
 
-def _hang(world: World, host: Host, _: Fault) -> Heal:
+def _hang(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.NEARD_HUNG_HOLDING)
     return _counter(host.troubles, "hung")
 
 
-def _isolate(world: World, host: Host, _: Fault) -> Heal:
+def _isolate(world: World, host: Host, _unused: Fault) -> Heal:
     _holding(world, host, Seen.HEAD_FROZEN_HOLDING)
     host.troubles.isolated += 1
     found = list(host.neards)
@@ -226,7 +226,7 @@ def _isolate(world: World, host: Host, _: Fault) -> Heal:
 # --- the way to Consul ---
 
 
-def _agent_leave(world: World, host: Host, _: Fault) -> Heal:
+def _agent_leave(world: World, host: Host, _unused: Fault) -> Heal:
     for session in world.cluster.sessions_of(host.name):
         world.cover(Seen.SESSION_LOST_BY_LEAVE)
         world.cluster.end_session(session)

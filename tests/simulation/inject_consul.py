@@ -30,13 +30,13 @@ def _election(world: World, fault: Fault) -> float:
     return 2.5 + 1.6 * fault.strength
 
 
-def _leader_loss(world: World, _: Host, fault: Fault) -> Heal:
+def _leader_loss(world: World, _unused: Host, fault: Fault) -> Heal:
     world.cluster.lose_leader()
     world.timeline.after(_election(world, fault), world.cluster.elect)
     return nothing
 
 
-def _leader_freeze(world: World, _: Host, fault: Fault) -> Heal:
+def _leader_freeze(world: World, _unused: Host, fault: Fault) -> Heal:
     """Frozen, replaced after an election, thawed: then it still believes in itself for a moment, for those on its line."""
     world.cluster.lose_leader(frozen=True)
     world.timeline.after(_election(world, fault), world.cluster.elect)
@@ -52,20 +52,20 @@ def _leader_freeze(world: World, _: Host, fault: Fault) -> Heal:
     return thaw
 
 
-def _quorum_loss(world: World, _: Host, __: Fault) -> Heal:
+def _quorum_loss(world: World, _unused: Host, __: Fault) -> Heal:
     world.cover(Seen.QUORUM_LOST)
     world.cluster.lose_leader()
     return world.cluster.elect
 
 
-def _servers_restart(world: World, _: Host, fault: Fault) -> Heal:
+def _servers_restart(world: World, _unused: Host, fault: Fault) -> Heal:
     world.cluster.lose_leader()
     world.cluster.restart_from_snapshot()
     world.timeline.after(_election(world, fault), world.cluster.elect)
     return nothing
 
 
-def _invalidate(world: World, host: Host, _: Fault) -> Heal:
+def _invalidate(world: World, host: Host, _unused: Fault) -> Heal:
     entry = world.cluster.lock_entry()
     for session in world.cluster.sessions_of(host.name):
         held = entry is not None and entry.session == session
@@ -74,7 +74,7 @@ def _invalidate(world: World, host: Host, _: Fault) -> Heal:
     return nothing
 
 
-def _delete_key(world: World, _: Host, __: Fault) -> Heal:
+def _delete_key(world: World, _unused: Host, __: Fault) -> Heal:
     entry = world.cluster.lock_entry()
     if entry is not None and entry.session is not None:
         world.cover(Seen.KEY_DELETED_HELD)
@@ -82,14 +82,14 @@ def _delete_key(world: World, _: Host, __: Fault) -> Heal:
     return nothing
 
 
-def _overwrite_key(world: World, _: Host, __: Fault) -> Heal:
+def _overwrite_key(world: World, _unused: Host, __: Fault) -> Heal:
     if world.cluster.lock_entry() is not None:
         world.cover(Seen.KEY_OVERWRITTEN)
         world.cluster.store.put(LOCK, "not a record")
     return nothing
 
 
-def _foreign_release(world: World, _: Host, __: Fault) -> Heal:
+def _foreign_release(world: World, _unused: Host, __: Fault) -> Heal:
     entry = world.cluster.lock_entry()
     if entry is not None and entry.session is not None:
         world.cover(Seen.KEY_RELEASED_BY_OTHER)
@@ -97,7 +97,7 @@ def _foreign_release(world: World, _: Host, __: Fault) -> Heal:
     return nothing
 
 
-def _restore(world: World, _: Host, fault: Fault) -> Heal:
+def _restore(world: World, _unused: Host, fault: Fault) -> Heal:
     """The servers start with an old snapshot. Some time later an operator looks, and confirms if need be.
 
     Nobody restores a snapshot that is only seconds old. That one may be what a contender saw last, with all of a holder's
@@ -117,9 +117,9 @@ def _restore(world: World, _: Host, fault: Fault) -> Heal:
     return nothing
 
 
-def _import(world: World, _: Host, fault: Fault) -> Heal:
+def _import(world: World, _unused: Host, fault: Fault) -> Heal:
     """An operator deletes the lock's key and writes it anew from a backup: an old value under a new index, nobody's."""
-    backups = [data.keys[LOCK].value for _, data in world.cluster.snapshots if LOCK in data.keys]
+    backups = [data.keys[LOCK].value for _unused, data in world.cluster.snapshots if LOCK in data.keys]
     if not backups:
         return nothing
     world.cover(Seen.VALUE_IMPORTED)

@@ -159,7 +159,7 @@ def _never_blind(watch: Watch | None, view: LockView, at: float, law: LeaseLaw) 
     return _watch_lock(seen, view, at, law)
 
 
-_NO_HEIGHTS: tuple[Patch, ...] = ((heights, "MOVES", 0), (standby, "behind", lambda *_: False))
+_NO_HEIGHTS: tuple[Patch, ...] = ((heights, "MOVES", 0), (standby, "behind", lambda *_unused: False))
 
 
 # --- ends ---
@@ -230,10 +230,10 @@ RUST = Mutant(
     (
         (standby, "opening", _blind_acquire),
         (transactions, "take", _blind_take),
-        (transactions, "in_term", lambda taking, *_: taking),
-        (upkeep, "_heartbeat_due", lambda _: False),
-        (lifecycle, "fresh_proof", lambda *_: True),
-        (readiness, "fresh_proof", lambda *_: True),
+        (transactions, "in_term", lambda taking, *_unused: taking),
+        (upkeep, "_heartbeat_due", lambda _unused: False),
+        (lifecycle, "fresh_proof", lambda *_unused: True),
+        (readiness, "fresh_proof", lambda *_unused: True),
         *_NO_HEIGHTS,
     ),
     ((ev.SessionRenewed, _renewal_proves),),
@@ -313,13 +313,13 @@ MUTANTS = (
     Mutant(
         "requests never end",
         "a holder acts on a request however old it is",
-        patches=((handover, "expires", lambda *_: float("inf")), (holder, "expires", lambda *_: float("inf"))),
+        patches=((handover, "expires", lambda *_unused: float("inf")), (holder, "expires", lambda *_unused: float("inf"))),
         breaks=frozenset({"stale request"}),
     ),
     Mutant(
         "requests without compare-and-set",
         "a holder acts before Consul has its confirmation, though the request may be withdrawn meanwhile",
-        patches=((holder, "certain", lambda _: True),),
+        patches=((holder, "certain", lambda _unused: True),),
         breaks=frozenset({"stale request"}),
     ),
     Mutant(
@@ -331,7 +331,7 @@ MUTANTS = (
     Mutant(
         "terms by hearsay",
         "a take does not check that its term is new, nor is the history read",
-        patches=((transactions, "in_term", lambda taking, *_: taking), (adapter, "newest_term", lambda *_: 0)),
+        patches=((transactions, "in_term", lambda taking, *_unused: taking), (adapter, "newest_term", lambda *_unused: 0)),
         breaks=frozenset({"term used twice"}),
         rare=True,
     ),

@@ -30,7 +30,7 @@ def many(first: int, count: int | None, jobs: int | None = None, seconds: float 
     begins = itertools.count(first, CHUNK) if count is None else range(first, first + count, CHUNK)
     ends = first + count if count is not None else None
     chunks = ((begin, begin + CHUNK if ends is None else min(begin + CHUNK, ends)) for begin in begins)
-    timely = itertools.takewhile(lambda _: time.monotonic() < until, chunks)
+    timely = itertools.takewhile(lambda _unused: time.monotonic() < until, chunks)
     if jobs == 1:
         for chunk in timely:
             yield from _chunk(chunk)

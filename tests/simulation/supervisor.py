@@ -303,7 +303,7 @@ class Supervisor:
         if child is not None and child.synced and child.key_live == (self.state.lease is not None):
             self.post_quietly(answer)
         else:
-            self._later(0.002, lambda _: answer)
+            self._later(0.002, lambda _unused: answer)
 
     def _neard(self, serial: int) -> Neard | None:
         return next((each for each in self.host.neards if (each.life, each.serial) == (self.host.lives, serial)), None)

@@ -115,7 +115,7 @@ def test_a_lock_waits_for_the_delay_and_a_heartbeat_does_not() -> None:
 
 def test_a_session_ends_between_once_and_twice_its_ttl_and_later_after_a_new_leader() -> None:
     ended: list[float] = []
-    for _ in range(40):
+    for _unused in range(40):
         bench = Bench()
         bench.cluster._dice = Dice(len(ended), "consul")
         session = bench.session()

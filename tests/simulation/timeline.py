@@ -34,7 +34,7 @@ class Timeline:
         if not heap or heap[0][0] > limit:
             self.now = max(self.now, limit)
             return False
-        when, _, call, args = heapq.heappop(heap)
+        when, _unused, call, args = heapq.heappop(heap)
         self.now = when
         call(*args)
         return True

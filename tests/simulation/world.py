@@ -105,7 +105,7 @@ class World:
                 self.judge.broken("livelock", f"more than {MOST_EVENTS} events within {PULSE} s: {self._whys()}")
                 break
             if not self.timeline.step(self._fixed[0][0] if self._fixed else float("inf")):
-                _, _, call, args = heapq.heappop(self._fixed)
+                *_order, call, args = heapq.heappop(self._fixed)
                 call(*args)
 
     def _begin(self, number: int, fault: Fault) -> None:

@@ -233,7 +233,7 @@ def test_who_is_asked_for_what(
 @pytest.mark.parametrize("arguments", [["confirm", "--yes"], ["--yes", "confirm"]])
 def test_confirm_without_a_question(consul: FakeConsul, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert kuutamoctl.main(arguments) == 0
-    assert [what for _, _, what in consul.asked] == ["active-validator", "confirm"]
+    assert [what for *_rest, what in consul.asked] == ["active-validator", "confirm"]
     out = capsys.readouterr().out
     assert "kuutamod-leader/default is held by node-a." in out
     assert "term 7" in out
@@ -242,7 +242,7 @@ def test_confirm_without_a_question(consul: FakeConsul, capsys: pytest.CaptureFi
 
 def test_confirm_without_a_terminal_does_nothing(consul: FakeConsul, capsys: pytest.CaptureFixture[str]) -> None:
     assert kuutamoctl.main(["confirm"]) == 1
-    assert [what for _, _, what in consul.asked] == ["active-validator"]
+    assert [what for *_rest, what in consul.asked] == ["active-validator"]
     assert "--yes" in capsys.readouterr().err
 
 
@@ -250,7 +250,7 @@ def test_confirm_without_a_terminal_does_nothing(consul: FakeConsul, capsys: pyt
 def test_confirm_asks_at_a_terminal(
     consul: FakeConsul, monkeypatch: pytest.MonkeyPatch, answer: str | EOFError, code: int
 ) -> None:
-    def reply(_: str) -> Any:
+    def reply(_unused: str) -> Any:
         if isinstance(answer, EOFError):
             raise answer
         return answer
@@ -258,13 +258,13 @@ def test_confirm_asks_at_a_terminal(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", reply)
     assert kuutamoctl.main(["confirm"]) == code
-    assert ("confirm" in [what for _, _, what in consul.asked]) == (code == 0)
+    assert ("confirm" in [what for *_rest, what in consul.asked]) == (code == 0)
 
 
 def test_ctrl_c_ends_quietly(
     consul: FakeConsul, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> LeaderInfo:
+    def interrupted(*_unused: object) -> LeaderInfo:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(leader, "active_validator", interrupted)

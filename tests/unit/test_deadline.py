@@ -94,7 +94,7 @@ def test_a_cancelled_call_is_abandoned_too() -> None:
 def test_calls_of_one_lane_keep_their_thread_while_they_are_in_time() -> None:
     async def main() -> None:
         lane = Lane("test")
-        names = [await lane.run(lambda: threading.current_thread().name, 5.0) for _ in range(3)]
+        names = [await lane.run(lambda: threading.current_thread().name, 5.0) for _unused in range(3)]
         assert len(set(names)) == 1
 
     asyncio.run(main())

@@ -49,6 +49,6 @@ def test_a_key_at_the_cut_of_a_long_line(at: int) -> None:
 
 @pytest.mark.parametrize("after", range(LINE_BYTES - 120, LINE_BYTES + 20, 7))
 def test_a_key_at_the_cut_of_a_flood(after: int) -> None:
-    _, output = fed(b"-" * 2 * LOGGED_BYTES, (KEY + "-" * after).encode())
+    _unused, output = fed(b"-" * 2 * LOGGED_BYTES, (KEY + "-" * after).encode())
     assert not any(part in output.last for part in PARTS)
     assert output.last.endswith("-----")

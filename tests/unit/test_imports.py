@@ -78,7 +78,7 @@ def test_imports_point_one_way(path: Path) -> None:
     here = part(path)
     assert here in ALLOWED, f"{here} is new: say here what it may import"
     for name in imports(path):
-        top, _, rest = name.partition(".")
+        top, _unused, rest = name.partition(".")
         if top == "kuutamod":
             there = rest.split(".")[0]
             assert not there or there == here or there in ALLOWED[here], f"{path} imports {name}"

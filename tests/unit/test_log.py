@@ -249,7 +249,7 @@ def say_until(log: Log, condition: Callable[[], object], what: str) -> None:
     """Different lines, until the condition holds."""
 
     def more() -> object:
-        for _ in range(100):
+        for _unused in range(100):
             log.info("message", number=next(NUMBERS), filler="-" * 500)
         return condition()
 

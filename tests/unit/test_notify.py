@@ -31,7 +31,7 @@ def test_the_four_messages(systemd: tuple[socket.socket, str]) -> None:
     assert notifier.status("Voting: waiting")
     assert notifier.watchdog()
     assert notifier.stopping()
-    received = [listening.recv(1000) for _ in range(4)]
+    received = [listening.recv(1000) for _unused in range(4)]
     assert received == [b"READY=1", b"STATUS=Voting: waiting", b"WATCHDOG=1", b"STOPPING=1"]
 
 
@@ -43,7 +43,7 @@ def test_a_status_can_not_smuggle_in_another_message(systemd: tuple[socket.socke
 
 def test_a_full_socket_costs_a_message_and_no_time(systemd: tuple[socket.socket, str]) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": systemd[1]})
-    assert not all(notifier.watchdog() for _ in range(100_000)), "the socket never filled up"
+    assert not all(notifier.watchdog() for _unused in range(100_000)), "the socket never filled up"
 
 
 @pytest.mark.parametrize("address", ["", "relative/path", "vsock:2:1234", "/nowhere/at/all", "/" + 200 * "x", "@"])

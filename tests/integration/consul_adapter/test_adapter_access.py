@@ -87,7 +87,7 @@ def test_a_denied_token_proves_nothing(guarded: ConsulServer, account: str, kind
         assert isinstance(event, failure), event
         assert "permission denied" in event.why
     assert entry_of(guarded, lock_key(account)) == before
-    assert {outcome for _, outcome in node.calls} == {"forbidden"}
+    assert {outcome for _unused, outcome in node.calls} == {"forbidden"}
 
 
 def test_a_denied_read_of_a_missing_key_is_not_missing(guarded: ConsulServer, account: str) -> None:

@@ -63,7 +63,7 @@ def test_a_server_that_is_gone(account: str) -> None:
         assert isinstance(node.do(DestroySession(session)), ev.SessionFailed)
         assert isinstance(node.do(CreateSession()), ev.SessionFailed)
         assert isinstance(node.publish(session), ev.MemberRefused)
-    assert {outcome for _, outcome in node.calls[-7:]} == {"unreachable"}
+    assert {outcome for _unused, outcome in node.calls[-7:]} == {"unreachable"}
 
 
 def test_cluster_leader_loss_is_unknown_until_it_is_over(tmp_path: Path, account: str) -> None:
@@ -96,6 +96,6 @@ def test_cluster_without_a_majority_gives_no_proof(tmp_path: Path, account: str)
             agent.kill()
         eventually(lambda: node.beat(session).outcome is ev.Outcome.UNKNOWN, 10, "heartbeats are not applied", 0.1)
         # A server without a majority may still answer a renewal; a heartbeat and a consistent read it may not.
-        for _ in range(3):
+        for _unused in range(3):
             assert node.beat(session).outcome is ev.Outcome.UNKNOWN
             assert isinstance(node.do(ReadLock()), ev.LockReadFailed)

@@ -48,7 +48,7 @@ class Watching:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         assert self._task is not None
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(10)
@@ -78,7 +78,7 @@ def test_watch_of_a_missing_key_does_not_spin(server: ConsulServer, account: str
         for number in range(60):
             client.kv_put(f"unrelated/{account}", str(number))
             time.sleep(0.02)
-        queries = sum(operation == "watch" for operation, _ in node.calls)
+        queries = sum(operation == "watch" for operation, _unused in node.calls)
         assert queries <= (time.monotonic() - begun) / 1.0 + 2
 
 
@@ -86,7 +86,7 @@ def test_watch_rests_while_not_wanted(server: ConsulServer, account: str) -> Non
     node, wanted = Node(settings_of(server), account), threading.Event()
     with Watching(node, wanted.is_set) as watching:
         session = holder(node)
-        assert not any(operation == "watch" for operation, _ in node.calls)
+        assert not any(operation == "watch" for operation, _unused in node.calls)
         wanted.set()
         eventually(lambda: watching.seen, 10, "the watch has begun", 0.01)
     assert watching.views()[0].session == session

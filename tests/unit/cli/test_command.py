@@ -24,7 +24,7 @@ def test_a_fault_in_words_and_as_exit_code(
 ) -> None:
     assert failure(ConsulError(fault, "why")) == (text, code)
 
-    def fail(*_: object) -> None:
+    def fail(*_unused: object) -> None:
         raise ConsulError(fault, "why")
 
     monkeypatch.setattr(leader, "active_validator", fail)

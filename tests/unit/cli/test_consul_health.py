@@ -51,7 +51,7 @@ def asked(answers: dict[str, Answer], terms: int = 3) -> tuple[Overview, Asked]:
     given = {LEADER: Answer(200, '"10.0.0.1:8300"'), PEERS: PEER_LIST, AUTOPILOT: report((True, True)), **answers}
 
     def answer(_method: str, path: str) -> Answer:
-        bare, _, query = path.partition("?")
+        bare, _unused, query = path.partition("?")
         return given.get(f"{bare}?keys" if "keys" in query else bare, MISSING)
 
     with answering(answer) as (url, seen):
@@ -115,7 +115,7 @@ def test_an_empty_consul() -> None:
 
 
 def test_values_that_are_not_ours() -> None:
-    found, _ = asked(
+    found, _unused = asked(
         {
             f"/v1/kv/{lock_key(ACCOUNT)}": entries({lock_key(ACCOUNT): "scribble"}),
             f"/v1/kv/{config_key(ACCOUNT)}": entries({config_key(ACCOUNT): "[]"}),

@@ -94,7 +94,7 @@ def shows_its_body(action: object, answer: Answer) -> bool:
     ids=lambda value: f"{value.status}-{value.body[:24]}" if isinstance(value, Answer) else type(value).__name__,
 )
 def test_nonsense_is_a_failure_and_never_a_fact(action: object, answer: Answer) -> None:
-    with answering(lambda _method, _path: answer) as (url, _):
+    with answering(lambda _method, _path: answer) as (url, _unused):
         node = adapter(ConsulSettings(urls=(url,)))
         event = asyncio.run(node.execute(action))  # type: ignore[arg-type]
     assert failed(event), event
@@ -110,7 +110,7 @@ def test_nonsense_is_a_failure_and_never_a_fact(action: object, answer: Answer) 
     ],
 )
 def test_a_heartbeat_counts_only_with_its_result(body: str, outcome: ev.Outcome) -> None:
-    with answering(lambda _method, _path: Answer(200, body)) as (url, _):
+    with answering(lambda _method, _path: Answer(200, body)) as (url, _unused):
         event = asyncio.run(adapter(ConsulSettings(urls=(url,))).execute(HEARTBEAT))
     assert isinstance(event, ev.HeartbeatAnswered)
     assert event.outcome is outcome
@@ -119,7 +119,7 @@ def test_a_heartbeat_counts_only_with_its_result(body: str, outcome: ev.Outcome)
 @pytest.mark.parametrize("value", [None, base64.b64encode(b"not json").decode(), base64.b64encode(b'{"a": 1}').decode()])
 def test_an_unreadable_value_is_still_a_view(value: str | None) -> None:
     item = {"Key": KEY, "Value": value, "ModifyIndex": 12, "Session": SESSION}
-    with answering(lambda _method, _path: Answer(200, json.dumps([item]))) as (url, _):
+    with answering(lambda _method, _path: Answer(200, json.dumps([item]))) as (url, _unused):
         event = asyncio.run(adapter(ConsulSettings(urls=(url,))).execute(ReadLock()))
     assert isinstance(event, ev.LockSeen)
     assert event.view == LockView(12, SESSION, None)
@@ -134,7 +134,7 @@ def test_every_call_ends_by_its_deadline_however_slow_the_answer() -> None:
         silence.wait(60)
         return Answer(500)
 
-    with answering(never) as (url, _):
+    with answering(never) as (url, _unused):
         node = adapter(ConsulSettings(urls=(url,)), law)
         for action in EVERY:
             begun = time.monotonic()
@@ -166,7 +166,7 @@ def test_a_stuck_call_does_not_hold_up_a_heartbeat() -> None:
         await read
         return beat, waiting
 
-    with answering(answer) as (url, _):
+    with answering(answer) as (url, _unused):
         event, waiting = asyncio.run(both(url))
     assert isinstance(event, ev.HeartbeatAnswered)
     assert event.outcome is ev.Outcome.APPLIED
@@ -189,7 +189,7 @@ def test_the_next_call_goes_elsewhere_and_stays_with_what_works(bad: Answer, mov
     good: Behaviour = lambda _method, _path: Answer(200, txn())  # noqa: E731
     with answering(lambda _method, _path: bad) as (first, first_asked), answering(good) as (second, second_asked):
         node = adapter(ConsulSettings(urls=(first, second)))
-        for _ in range(4):
+        for _unused in range(4):
             asyncio.run(node.execute(HEARTBEAT))
     assert (len(first_asked.requests), len(second_asked.requests)) == ((1, 3) if moves_on else (4, 0))
 
@@ -197,7 +197,7 @@ def test_the_next_call_goes_elsewhere_and_stays_with_what_works(bad: Answer, mov
 def test_a_redirect_is_not_followed() -> None:
     with answering(lambda _method, _path: Answer(200, txn())) as (elsewhere, asked):
         redirect = Answer(307, location=f"{elsewhere}/v1/txn")
-        with answering(lambda _method, _path: redirect) as (url, _):
+        with answering(lambda _method, _path: redirect) as (url, _unused):
             event = asyncio.run(adapter(ConsulSettings(urls=(url,), token="hush")).execute(HEARTBEAT))
     assert isinstance(event, ev.HeartbeatAnswered)
     assert event.outcome is ev.Outcome.UNKNOWN
@@ -205,7 +205,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_a_refused_connection_moves_on_too() -> None:
-    with answering(lambda _method, _path: Answer(200, txn())) as (url, _):
+    with answering(lambda _method, _path: Answer(200, txn())) as (url, _unused):
         node = adapter(ConsulSettings(urls=("http://127.0.0.1:1", url)))
         first, second = asyncio.run(node.execute(HEARTBEAT)), asyncio.run(node.execute(HEARTBEAT))
     assert isinstance(first, ev.HeartbeatAnswered)
@@ -272,7 +272,7 @@ def test_a_missing_token_file_is_told(tmp_path: Path) -> None:
 def test_calls_are_observed() -> None:
     seen: list[tuple[str, str]] = []
     bodies = iter([Answer(200, txn()), Answer(500, "No cluster leader")])
-    with answering(lambda _method, _path: next(bodies)) as (url, _):
+    with answering(lambda _method, _path: next(bodies)) as (url, _unused):
         node = adapter(
             ConsulSettings(urls=(url,)), observe=lambda operation, outcome, _seconds: seen.append((operation, outcome))
         )

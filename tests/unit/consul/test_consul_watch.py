@@ -65,7 +65,7 @@ def test_posts_changes_and_only_changes(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_restored_snapshot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    posted, asked, _ = run(monkeypatch, [held(9), held(4), held(4)])
+    posted, asked, _unused = run(monkeypatch, [held(9), held(4), held(4)])
     assert [reading.entry.index for reading in posted if reading.entry] == [9, 4, 4]
     assert asked == [0, 9, 0, 4]
 
@@ -83,7 +83,7 @@ def test_errors_back_off_and_start_anew(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_missing_key_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
-    posted, _, pauses = run(monkeypatch, [Reading(None, 5), Reading(None, 6), held(7)])
+    posted, _unused, pauses = run(monkeypatch, [Reading(None, 5), Reading(None, 6), held(7)])
     assert [reading.entry is None for reading in posted] == [True, True, False]
     assert pauses == [watching.MISSING_PAUSE] * 2
 

@@ -175,7 +175,7 @@ class Rig:
         """neard drops the key that it is told to drop, and answers twice without it."""
         unload = self.take(ac.UnloadKey)
         self.tell(ev.KeyUnloaded(unload.serial, self.now))
-        for _ in range(2):
+        for _unused in range(2):
             self.now += 0.05
             self.status(height)
 

@@ -16,7 +16,7 @@ RECORDS = sorted(
     {
         kind
         for module in (actions, events, lease, model, protocol, readiness, takeover)
-        for _, kind in inspect.getmembers(module, inspect.isclass)
+        for _unused, kind in inspect.getmembers(module, inspect.isclass)
         if dataclasses.is_dataclass(kind)
     },
     key=lambda kind: kind.__qualname__,

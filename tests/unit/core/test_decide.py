@@ -386,7 +386,7 @@ def test_a_renewed_session_and_reads_extend_nothing() -> None:
     rig = Rig()
     rig.validating()
     proof = rig.state.lease.proof if rig.state.lease else 0.0
-    for _ in range(28):
+    for _unused in range(28):
         rig.now += 0.25
         rig.tell(ev.SessionRenewed("s1", rig.now), step=False)
         rig.lock(LockView(8, "s1", HELD), step=False)
@@ -474,7 +474,7 @@ def test_a_guard_that_does_not_answer_costs_its_neard() -> None:
     rig = Rig()
     rig.validating()
     rig.take(ac.ExtendGuard)
-    for _ in range(14):
+    for _unused in range(14):
         rig.step(0.25)
         rig.status(200, step=False, validator_key=KEY)
         if rig.has(ac.Heartbeat):
@@ -500,7 +500,7 @@ def test_a_crash_releases_the_lock_and_the_node_lets_others_go_first() -> None:
     rig.status(102)
     rig.renewed_session()
     rig.lock(LockView(9, None, release.record))
-    for _ in range(3):
+    for _unused in range(3):
         rig.run(3.0)
         rig.lock(LockView(9, None, release.record))
         assert not rig.has(ac.Take)
@@ -591,7 +591,7 @@ def test_shutdown_does_not_wait_for_ever_for_consul() -> None:
     rig.validating()
     rig.tell(ev.StopRequested("SIGTERM", rig.now))
     rig.died("exit code 0")
-    for _ in range(11):
+    for _unused in range(11):
         rig.step(1.0)
         if rig.has(ac.Release):
             rig.take(ac.Release)

@@ -75,7 +75,7 @@ class Desk(Rig):
 
     def settle(self) -> None:
         """Decide until nothing changes by itself any more."""
-        for _ in range(9):
+        for _unused in range(9):
             before = self.state
             self.step()
             if self.state == before:
@@ -471,7 +471,7 @@ def test_while_it_waits_no_sentence_runs_on() -> None:
     desk = asked(request, ready(request))
     desk.run(2.0)
     sentences = set()
-    for _ in range(20):
+    for _unused in range(20):
         desk.run(0.5)
         sentences.add(desk.why)
     assert sentences == {"handover r1: waiting for height 9000"}

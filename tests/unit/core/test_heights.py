@@ -47,7 +47,7 @@ def taken(view: LockView, rig: Rig) -> None:
     """The node takes the lock as seen."""
     rig.registered()
     rig.lock(view)
-    for _ in range(60):
+    for _unused in range(60):
         if rig.has(ac.Take):
             break
         rig.run(0.25, height=None)
@@ -120,7 +120,7 @@ def test_a_holder_that_has_not_seen_the_chain_move_starts_neard_as_voter_even_if
     taken(LockView(7, "other", HELD), rig)
     rig.actions.clear()
     rig.died()
-    for _ in range(20):
+    for _unused in range(20):
         rig.step(0.25)
         if rig.has(ac.InspectHome):
             rig.take(ac.InspectHome)

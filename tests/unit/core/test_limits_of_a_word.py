@@ -30,7 +30,7 @@ def test_a_final_height_that_was_there_at_the_first_look_may_be_of_the_past() ->
     rig.registered()
     rig.state = replace(rig.state, watch=None)
     rig.tell(ev.LockSeen(LockView(8, None, FINAL), rig.now, rig.now, watched=True), step=False)
-    for _ in range(5):
+    for _unused in range(5):
         rig.run(2.0)
         rig.lock(LockView(8, None, FINAL))
     take = rig.take(ac.Take)

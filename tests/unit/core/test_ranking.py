@@ -46,7 +46,7 @@ class Fleet(Rig):
         return [reason.code for reason in ineligible(self.state, self.now)]
 
     def published(self) -> None:
-        for _ in range(5):
+        for _unused in range(5):
             self.step()
             if self.has(ac.Publish):
                 self.tell(ev.MemberPublished("s1", self.take(ac.Publish).record, self.now))

@@ -39,7 +39,7 @@ class Asked(Rig):
 
     def write(self) -> Request:
         """Consul takes what the node has to say, as often as it has more to say."""
-        for _ in range(9):
+        for _unused in range(9):
             self.step()
             if self.has(ac.AnswerRequest):
                 answer = self.take(ac.AnswerRequest)
@@ -51,7 +51,7 @@ class Asked(Rig):
 
 def test_it_acts_only_once_its_confirmation_is_written() -> None:
     rig = Asked()
-    for _ in range(5):
+    for _unused in range(5):
         rig.step()
     answer = rig.take(ac.AnswerRequest)
     assert answer.request.marked(Step.CONFIRMED) is not None
@@ -64,7 +64,7 @@ def test_it_acts_only_once_its_confirmation_is_written() -> None:
 def test_it_stands_by_while_its_word_is_not_taken() -> None:
     """A token that may not write requests, say: the lock must not wait for that."""
     rig = Asked(replace(REQUEST, expires=REQUEST.issued + 86400))
-    for _ in range(5):
+    for _unused in range(5):
         rig.step()
     answer = rig.take(ac.AnswerRequest)
     rig.tell(ev.RequestAnswered(ev.Outcome.REFUSED, answer.request, answer.index, rig.now, "permission denied"))
@@ -76,7 +76,7 @@ def test_it_stands_by_while_its_word_is_not_taken() -> None:
 
 def test_an_expired_request_is_not_begun_though_it_was_confirmed_in_time() -> None:
     rig = Asked(replace(REQUEST, expires=REQUEST.issued + 1.5))
-    for _ in range(5):
+    for _unused in range(5):
         rig.step()
     rig.now += 1.0
     assert rig.write().outcome is Outcome.EXPIRED
@@ -87,7 +87,7 @@ def test_without_the_time_of_day_it_does_nothing() -> None:
     rig = Asked(replace(REQUEST, id="r1", outcome=Outcome.DONE))
     rig.state = replace(rig.state, fleet_read=None)
     rig.ask(REQUEST)
-    for _ in range(5):
+    for _unused in range(5):
         rig.step()
     assert not rig.state.desk.knows(Step.PLANNED)
 
@@ -122,7 +122,7 @@ def test_a_node_that_takes_the_lock_before_it_begins_refuses_the_restart() -> No
     rig.lock(LockView(8, None, released))
     take = rig.take(ac.Take)
     rig.tell(ev.TakeAnswered("s1", ev.Outcome.APPLIED, take.record, take.claim, rig.now, rig.now))
-    for _ in range(5):
+    for _unused in range(5):
         rig.step()
     assert not rig.has(ac.StopChild)
     said = rig.write()

@@ -31,7 +31,7 @@ def test_the_session_of_a_lease_ends_with_it_and_the_next_take_needs_a_new_one()
     assert not rig.has(ac.Take), rig.why
     assert rig.name is State.REGISTERING
     rig.renewed_session()
-    for _ in range(40):
+    for _unused in range(40):
         rig.run(0.25)
         rig.lock(LockView(9, None, replace(RELEASED, term=5)))
         if rig.has(ac.Take):

@@ -55,7 +55,7 @@ def test_a_guard_that_freezes_while_it_should_stop_neard_is_noticed() -> None:
     rig.take(ac.StopChild)
     child = rig.state.child
     assert child is not None
-    for _ in range(20):
+    for _unused in range(20):
         rig.step(0.25)
         if rig.has(ac.Heartbeat):
             rig.beat()

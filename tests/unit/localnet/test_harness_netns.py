@@ -54,7 +54,7 @@ def test_a_cut_host_notices_nothing_but_silence(lab: NetworkLab) -> None:
         listener.listen()
         client.settimeout(10)
         client.connect(listener.getsockname())
-        server, _ = listener.accept()
+        server, _unused = listener.accept()
         with server:
             a.cut()
             server.sendall(b"sent during the cut")

@@ -140,7 +140,7 @@ def test_delays_by_the_given_time(
 def test_answers_errors_itself(status: int, proxy: RefusingProxy, target: Target, http: requests.Session) -> None:
     http.get(f"{proxy.url}/before", timeout=20)
     proxy.error(status, "No cluster leader")
-    for _ in range(2):
+    for _unused in range(2):
         answer = http.put(f"{proxy.url}/x", data=b"y" * 300_000, timeout=20)
         assert (answer.status_code, answer.text) == (status, "No cluster leader")
     assert target.paths == ["/before"]

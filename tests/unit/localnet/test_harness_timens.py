@@ -34,7 +34,7 @@ def test_a_host_keeps_its_clock_until_it_is_booted_again() -> None:
 @needs_time_namespaces
 def test_a_program_on_such_a_host_sees_another_boot_clock_under_the_same_pid() -> None:
     with subprocess.Popen([*shifted(DAY), sys.executable, "-c", CLOCK], stdout=subprocess.PIPE, text=True) as process:
-        said, _ = process.communicate(timeout=CLOSE)
+        said, _unused = process.communicate(timeout=CLOSE)
     pid, clock = said.split()
     assert int(pid) == process.pid
     assert 0 <= float(clock) - DAY - (boottime() - CLOSE) <= CLOSE

@@ -87,7 +87,7 @@ def test_a_soak_repeats_a_seed_or_draws_a_fresh_one(monkeypatch: pytest.MonkeyPa
     out = tmp_path / "soak.json"
     assert cli.main(["soak", "--minutes", "0.5", "--seed", "7", "--out", str(out), "--dir", str(tmp_path)]) == 0
     assert found.pop() == SoakOptions(0.5, 7, out, tmp_path)
-    for _ in range(2):
+    for _unused in range(2):
         assert cli.main(["soak"]) == 0
     assert (found[0].minutes, found[0].out, found[0].directory) == (5.0, Path("build/soak.json"), Path("build/soak"))
     assert found[0].seed != found[1].seed

@@ -66,13 +66,13 @@ class Run:
         return code
 
     @contextlib.contextmanager
-    def _ground(self, *_: object) -> Iterator[tuple[SimpleNamespace, str]]:
+    def _ground(self, *_unused: object) -> Iterator[tuple[SimpleNamespace, str]]:
         yield SimpleNamespace(services={}), "one clock"
 
-    def _judge(self, *_: object) -> SimpleNamespace:
+    def _judge(self, *_unused: object) -> SimpleNamespace:
         return SimpleNamespace(
             run=self._run,
-            report=lambda *_: self.report,
+            report=lambda *_unused: self.report,
             evidence=lambda: "the whole story",
             injections=(),
             history=(),

@@ -81,7 +81,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(soak_faults, "strike", strike)
     monkeypatch.setattr("kuutamo_localnet.soak_watch.node_facts", lambda *_facts: NodeFacts("node0", "Validating"))
-    monkeypatch.setattr(soak_judge, "MemoryWatch", lambda: SimpleNamespace(sample=lambda *_: None, growths=tuple))
+    monkeypatch.setattr(soak_judge, "MemoryWatch", lambda: SimpleNamespace(sample=lambda *_unused: None, growths=tuple))
     return place
 
 

@@ -288,7 +288,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     path = write(tmp_path)
     before = path.read_bytes()
 
-    def fail(*_: object) -> None:
+    def fail(*_unused: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path if step == "replace" else os, step, fail)

@@ -41,7 +41,9 @@ class Deaf:
     def process(self) -> NeardProcess:
         """With the run that the guard guards. Call it on a loop."""
         run = _Run(1, self.ours, self.guard, asyncio.get_running_loop().create_future())
-        found = NeardProcess(cast(Any, None), IDENTITY, cast(Any, None), {}, BootClock(), lambda _: None, self.said.append)
+        found = NeardProcess(
+            cast(Any, None), IDENTITY, cast(Any, None), {}, BootClock(), lambda _unused: None, self.said.append
+        )
         found._runs[1] = run
         return found
 
@@ -105,7 +107,7 @@ def test_a_key_that_the_guard_is_not_told_to_drop_is_known_at_once(deaf: Deaf) -
 def test_an_environment_that_is_too_large_for_the_guard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUGE", "x" * 100_000)
     monkeypatch.setenv("HUGE_TOO", "x" * 100_000)
-    monkeypatch.setattr(NeardProcess, "_prepare", lambda *_: None)
+    monkeypatch.setattr(NeardProcess, "_prepare", lambda *_unused: None)
     lock = HomeLock.acquire(tmp_path, Owner("a", 1, 1, "host"))
     neard, data, validator, validator_node, voter_node = (tmp_path / name for name in ("neard", "data", "v", "n", "o"))
     files = NeardFiles(
@@ -113,7 +115,7 @@ def test_an_environment_that_is_too_large_for_the_guard_is_named(tmp_path: Path,
     )
 
     async def start() -> ev.Event:
-        process = NeardProcess(files, IDENTITY, lock, {}, BootClock(), lambda _: None, lambda _: None)
+        process = NeardProcess(files, IDENTITY, lock, {}, BootClock(), lambda _unused: None, lambda _unused: None)
         return await process.start(ac.StartChild(1, Role.VOTER, None, None))
 
     event = asyncio.run(start())

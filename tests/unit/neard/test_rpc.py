@@ -122,7 +122,7 @@ def test_an_answer_by_the_drop_is_too_late(client: StatusClient, stub: StubRpc) 
 def _drop_by_drop(request: BaseHTTPRequestHandler) -> None:
     request.send_response(200)
     request.end_headers()
-    for _ in range(10_000):
+    for _unused in range(10_000):
         request.wfile.write(b" ")
         time.sleep(0.02)
 
@@ -153,18 +153,20 @@ def test_a_neard_that_does_not_tell_its_peers_answers_as_fast_as_ever(
     monkeypatch.setattr(rpc, "PEERS_DEADLINE", LONG)
     go_on = threading.Event()
 
-    def silent(_: BaseHTTPRequestHandler) -> None:
+    def silent(_unused: BaseHTTPRequestHandler) -> None:
         go_on.wait(LONG)
 
     stub.replies["/network_info"] = _drop_by_drop if how == "by the drop" else silent
     try:
-        found = [client.ask(PATIENCE) for _ in range(20)]
-        eventually(lambda: [path for path, _ in stub.asked if path == "/network_info"], PATIENCE, "the peers are asked for")
-        found += [client.ask(PATIENCE) for _ in range(20)]
+        found = [client.ask(PATIENCE) for _unused in range(20)]
+        eventually(
+            lambda: [path for path, _unused in stub.asked if path == "/network_info"], PATIENCE, "the peers are asked for"
+        )
+        found += [client.ask(PATIENCE) for _unused in range(20)]
     finally:
         go_on.set()
     assert {(each.height, each.peers) for each in found} == {(120, None)}
-    assert [path for path, _ in stub.asked].count("/network_info") == 1, "one question at a time"
+    assert [path for path, _unused in stub.asked].count("/network_info") == 1, "one question at a time"
 
 
 def test_a_question_for_the_peers_ends_by_itself(

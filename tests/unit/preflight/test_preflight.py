@@ -85,7 +85,7 @@ def test_a_faulty_setting_hides_nothing_else(node: Node) -> None:
 def test_files_that_can_not_be_read_in_time(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(inspecting, "DISK_DEADLINE", 0.2)
-    monkeypatch.setattr(inspecting, "examine", lambda *_: released.wait(PATIENCE))
+    monkeypatch.setattr(inspecting, "examine", lambda *_unused: released.wait(PATIENCE))
     (late,) = node.inspect()
     released.set()
     assert (late.level, late.topic) == (Level.FAULT, Topic.SETTINGS)
@@ -99,7 +99,7 @@ def test_the_law_is_told_with_its_numbers(node: Node) -> None:
     (found,) = node.found(Topic.LAW)
     assert "(7 + 1 + 0.5) * 1.01 = 8.585 s, the others wait for 9 * 0.99 = 8.910 s: 0.325 s to spare" in found.text
     node.files.env["KUUTAMO_GUARD_TIME"] = "12"
-    _, changed = node.found(Topic.LAW)
+    _unused, changed = node.found(Topic.LAW)
     assert changed.text == "not at their defaults: guard-time"
 
 
@@ -191,12 +191,12 @@ def test_others_can_write_in_the_home(node: Node) -> None:
 def test_the_disk(node: Node, monkeypatch: pytest.MonkeyPatch, change: dict[str, int], level: Level, says: str) -> None:
     names = [name for name in dir(os.statvfs_result) if name.startswith("f_")]
     plenty = dict.fromkeys(names, 0) | {"f_bavail": 2**40, "f_frsize": 4096} | change
-    monkeypatch.setattr(os, "statvfs", lambda _: type("Disk", (), plenty))
+    monkeypatch.setattr(os, "statvfs", lambda _unused: type("Disk", (), plenty))
     assert says in node.one(Topic.HOME, level).text
 
 
 def test_a_lock_that_can_not_be_looked_at_hides_nothing_else(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_only(_: Path) -> int | None:
+    def read_only(_unused: Path) -> int | None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     before = node.found(Topic.HOME)

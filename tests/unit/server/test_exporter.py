@@ -197,7 +197,7 @@ def test_head_answers_as_get_without_the_body(bench: Bench, path: str) -> None:
     status, headers, body = bench.ask(path)
     with bench.connect() as client:
         client.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
-        head, _, rest = b"".join(iter(lambda: client.recv(1000), b"")).partition(b"\r\n\r\n")
+        head, _unused, rest = b"".join(iter(lambda: client.recv(1000), b"")).partition(b"\r\n\r\n")
     assert rest == b""
     assert head.startswith(f"HTTP/1.0 {status} ".encode())
     assert f"Content-Type: {headers['Content-Type']}".encode() in head
@@ -227,7 +227,7 @@ def test_head_has_the_length_and_no_body(bench: Bench) -> None:
 def test_nothing_can_be_changed(bench: Bench, method: str) -> None:
     bench.exporter()
     bench.wait_served()
-    status, headers, _ = bench.ask("/metrics", method)
+    status, headers, _unused = bench.ask("/metrics", method)
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
@@ -264,7 +264,7 @@ def test_concurrent_scrapes_of_a_changing_state_agree_with_themselves(bench: Ben
             number += 1
             bench.state = changing[number % len(changing)]
 
-    def scrape(_: int) -> int:
+    def scrape(_unused: int) -> int:
         text = bench.ask("/metrics")[2].decode()
         restarts = int(value(text.encode(), "kuutamod_neard_restarts"))
         assert re.findall(r"^kuutamod_state.* 1$", text, re.MULTILINE) == [names[restarts]]
@@ -336,11 +336,11 @@ def test_an_address_that_is_not_ours_ends_nothing(bench: Bench, host: str) -> No
 def test_clients_that_say_nothing_do_not_block_others(bench: Bench) -> None:
     bench.exporter(clients=2)
     bench.wait_served()
-    idle = [bench.connect() for _ in range(6)]
+    idle = [bench.connect() for _unused in range(6)]
     try:
         for client in idle:
             client.sendall(b"GET /hea")
-        for _ in range(5):
+        for _unused in range(5):
             bench.wait_served()
             assert len(threads("exporter-client")) <= 2
         assert idle[0].recv(1000) == b"", "the oldest connection gave way"
@@ -354,7 +354,7 @@ def test_a_slow_client_is_served_while_there_is_room(bench: Bench) -> None:
     bench.wait_served()
     with bench.connect() as client:
         client.sendall(b"GET /hea")
-        for _ in range(20):
+        for _unused in range(20):
             bench.wait_served()
         client.sendall(b"lth HTTP/1.0\r\n\r\n")
         assert b"".join(iter(lambda: client.recv(1000), b"")).endswith(b"OK")

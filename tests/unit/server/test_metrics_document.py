@@ -52,12 +52,12 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\| ([^|]+) \| ([^|]+) \|$", DOCUMENT, re.MULTILINE)
-    names = [name for name, *_ in rows]
+    names = [name for name, *_unused in rows]
     assert len(set(names)) == len(names), "a metric is listed twice"
-    for name, _, _, unit, meaning in rows:
+    for name, _kind, _labels, unit, meaning in rows:
         assert unit.strip(), name
         assert meaning.strip(), name
-    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _, _ in rows}
+    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels, *_rest in rows}
 
 
 def test_the_document_lists_exactly_what_is_exported() -> None:
@@ -66,7 +66,7 @@ def test_the_document_lists_exactly_what_is_exported() -> None:
 
 def test_the_names_follow_the_conventions() -> None:
     upstreams = {"kuutamod_state", "kuutamod_neard_restarts", "kuutamod_uptime"}
-    for name, (kind, _) in exported().items():
+    for name, (kind, _unused) in exported().items():
         if name not in upstreams:
             assert name.startswith("kuutamod_")
             assert name.endswith("_total") == (kind == "counter"), name

@@ -173,7 +173,7 @@ def test_faults() -> None:
     assert shown(snapshots.ELIGIBLE)["faults"]["hold_off"] == 0.0
 
 
-@pytest.mark.parametrize("state", [state for _, state in STATES], ids=[str(name) for name, _ in STATES])
+@pytest.mark.parametrize("state", [state for _unused, state in STATES], ids=[str(name) for name, _unused in STATES])
 def test_the_names_are_the_same_whatever_the_state(state: NodeState) -> None:
     found, full = shown(state), shown(snapshots.ELIGIBLE)
     assert list(found) == list(full)

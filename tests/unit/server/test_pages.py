@@ -192,7 +192,7 @@ STATES = [
 @pytest.mark.parametrize("number", range(len(STATES)))
 @pytest.mark.parametrize("form", ["plain", "field"])
 def test_no_page_ever_shows_a_secret_key(number: int, form: str) -> None:
-    key = "".join(secrets.choice(BASE58) for _ in range(88))
+    key = "".join(secrets.choice(BASE58) for _unused in range(88))
     text = f"ed25519:{key}" if form == "plain" else json.dumps({"public_key": "ed25519:x", "secret_key": f"ed25519:{key}"})
     state = with_secret(spoken(STATES[number]), text)
     assert str(state).count(key) > 20, "the test puts it everywhere"

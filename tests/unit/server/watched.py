@@ -80,7 +80,7 @@ class Watched(Rig):
 
     def answered(self) -> Request:
         """What the node has to say to the request is written, as often as it has more."""
-        for _ in range(9):
+        for _unused in range(9):
             self.step(0.2)
             if self.has(ac.AnswerRequest):
                 answer = self.take(ac.AnswerRequest)

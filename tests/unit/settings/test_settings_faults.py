@@ -19,7 +19,7 @@ def assert_names(message: str, option: str, value: object) -> None:
     """The message names flag, variable, value and origin, and goes on with a problem and a remedy."""
     head = f"--{option} / {VARIABLES[option]} is {str(value)!r} (flag --{option}): "
     assert message.startswith(head), message
-    problem, _, remedy = message.removeprefix(head).rpartition("; ")
+    problem, _unused, remedy = message.removeprefix(head).rpartition("; ")
     assert problem, message
     assert remedy, message
 
@@ -183,7 +183,7 @@ def test_every_broken_rule_of_the_law_is_told(node: NodeFiles) -> None:
 
 
 def test_no_boottime_clock(node: NodeFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: int) -> float:
+    def refuse(_unused: int) -> float:
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(time, "clock_gettime", refuse)

@@ -85,7 +85,7 @@ def test_a_low_descriptor_limit_ends_the_start_only_where_asked(
             raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
+    monkeypatch.setattr(resource, "getrlimit", lambda _unused: (256, 1024))
     raise_limits(Log(), required=False)
     with pytest.raises(SystemExit) as ended:
         raise_limits(Log(), required=True)

@@ -152,14 +152,14 @@ def test_height_signed_twice_is_seen_without_an_overlap(ledger: Ledger, holder: 
 
 def test_waiting_in_vain_tells_the_story(ledger: Ledger) -> None:
     with Referee(ledger.path) as referee, pytest.raises(TimeoutError, match="key holders: 0"):
-        referee.wait_for(lambda _: False, 0.0)
+        referee.wait_for(lambda _unused: False, 0.0)
 
 
 def test_damaged_journal_is_never_called_safe(ledger: Ledger) -> None:
     with Referee(ledger.path) as referee:
         with ledger.journal_path.open("ab") as journal:
             journal.write(b"not json\n")
-        for _ in range(2):
+        for _unused in range(2):
             with pytest.raises(RuntimeError, match="failed to watch"):
                 referee.wait_for(lambda seen: seen.verdict() is None, _DEADLINE_S)
 

@@ -12,11 +12,9 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """The present boottime second."""
-        ...
 
     def wall(self) -> float:
         """Unix seconds, for moments that people and other hosts are told; no lease depends on them."""
-        ...
 
 
 class BootClock:

@@ -78,7 +78,7 @@ def _stanzas(text: str) -> Iterable[dict[str, str]]:
             # Kept as it stands: an embedded key block has meaningful lines.
             fields[name] += "\n" + line
         elif ":" in line:
-            raw, _, value = line.partition(":")
+            raw, _unused, value = line.partition(":")
             name = raw.strip().lower()
             fields[name] = value.strip()
 
@@ -87,12 +87,12 @@ def parse_one_line(text: str) -> list[AptSource]:
     """The binary sources of a `.list` file (`deb [options] URI suite components...`)."""
     sources: list[AptSource] = []
     for raw in text.splitlines():
-        kind, _, rest = raw.partition("#")[0].strip().partition(" ")
+        kind, _unused, rest = raw.partition("#")[0].strip().partition(" ")
         if kind != "deb":
             continue
         options, rest = "", rest.strip()
         if rest.startswith("["):
-            options, _, rest = rest[1:].partition("]")
+            options, _unused, rest = rest[1:].partition("]")
         signed_by = next((o.partition("=")[2] for o in options.split() if o.startswith("signed-by=")), "")
         uri, suite, *components = [*rest.split(), "", ""]
         sources.append(AptSource(uri, (suite,), tuple(filter(None, components)), signed_by.replace(",", " ")))

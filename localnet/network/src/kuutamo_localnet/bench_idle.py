@@ -64,7 +64,7 @@ def cpu_seconds(stat: str) -> float:
 def megabytes(rollup: str, field: str) -> float:
     """A field such as `Pss` in the text of /proc/PID/smaps_rollup, in MB. Raises ValueError when it is not there."""
     for line in rollup.splitlines():
-        name, _, value = line.partition(":")
+        name, _unused, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024 / 1e6
     raise ValueError(f"no field {field} in smaps_rollup")
@@ -76,7 +76,7 @@ def idle(directory: Path, binary: ConsulBinary, say: Callable[[str], None]) -> l
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(ConsulServer(directory / "consul", binary=binary))
         agent = server.agent.spec
-        counters = [stack.enter_context(RequestCounter(agent.address, agent.ports.http)) for _ in range(spec.nodes)]
+        counters = [stack.enter_context(RequestCounter(agent.address, agent.ports.http)) for _unused in range(spec.nodes)]
         sites = [NodeSite(consul_urls=(counter.url,)) for counter in counters]
         fleet = stack.enter_context(Fleet(directory / "fleet", sites, spec))
         _interval, holder = Arena(fleet, {}).wait_ready()

@@ -217,10 +217,10 @@ class Process:
         assert self._control is not None
         end = time.monotonic() + deadline
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._control], [], [], max(0.0, end - time.monotonic()))
+            ready, *_rest = select.select([self._control], [], [], max(0.0, end - time.monotonic()))
             data = self._control.recv(4096) if ready else b""
             if not data:
                 return None
             self._unread += data
-        line, _, self._unread = self._unread.partition(b"\n")
+        line, _separator, self._unread = self._unread.partition(b"\n")
         return line.decode()

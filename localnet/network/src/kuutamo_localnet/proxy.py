@@ -299,7 +299,7 @@ class _Connection:
     async def _answer(self, data: bytes, answer: bytes) -> None:
         """Read the rest of one request, so that the client is not reset while it still sends; then answer."""
         while not _is_whole_request(data):
-            _, more = await self._requests.next()
+            _unused, more = await self._requests.next()
             if not more:
                 return
             data += more
@@ -326,7 +326,7 @@ def _is_whole_request(data: bytes) -> bool:
     head, separator, body = data.partition(b"\r\n\r\n")
     length = 0
     for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
+        name, _unused, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
             length = int(value)
     return bool(separator) and len(body) >= length

@@ -107,7 +107,7 @@ class Layout:
 def lay_out(neard: Path, directory: Path, site: NodeSite, nodes: int, pool: PortPool) -> Layout:
     """Make all homes, keys and configurations below `directory`. Raises NeardError."""
     homes = make_homes(neard, directory / "homes", nodes)
-    ports = [pool.reserve(2) for _ in range(PLAIN_VALIDATORS)]
+    ports = [pool.reserve(2) for _unused in range(PLAIN_VALIDATORS)]
     boot = f"{read_node_key(homes[0] / 'node_key.json').public_key}@127.0.0.1:{ports[0][1]}"
     for number, (rpc, network) in enumerate(ports):
         settings = HomeSettings(f"127.0.0.1:{rpc}", f"127.0.0.1:{network}", boot if number else "")

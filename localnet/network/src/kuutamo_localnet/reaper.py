@@ -42,7 +42,7 @@ def read_process(pid: int) -> ProcessInfo | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name is in parentheses and may itself contain blanks and parentheses: see proc(5).
-    head, _, tail = stat.rpartition(")")
+    head, _unused, tail = stat.rpartition(")")
     fields = tail.split()
     return ProcessInfo(pid, int(fields[1]), fields[0], int(fields[19]), head.partition("(")[2])
 
@@ -126,7 +126,7 @@ def main() -> None:
             if ending:
                 _kill_all()
             # While ending, look again soon: a descendant may have forked between the listing and the kill.
-            for key, _ in selector.select(0.02 if ending else None):
+            for key, _unused in selector.select(0.02 if ending else None):
                 if key.fd == wake_read:
                     os.read(wake_read, 4096)
                 elif not ending:

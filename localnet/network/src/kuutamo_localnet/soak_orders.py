@@ -30,10 +30,10 @@ class Command:
     def end(self, deadline: float = 0.0) -> int:
         """Its exit code; killed if it has not ended within ``deadline`` seconds."""
         try:
-            said, _ = self._process.communicate(timeout=deadline)
+            said, _unused = self._process.communicate(timeout=deadline)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            said, _ = self._process.communicate()
+            said, _unused = self._process.communicate()
         self._orders.note(self._words, self._process.returncode, said)
         return self._process.returncode
 

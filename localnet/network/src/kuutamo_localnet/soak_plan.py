@@ -167,9 +167,9 @@ def make_plan(seed: int, seconds: float, nodes: int) -> tuple[Wave, ...]:
     at = 0.0
     while at < seconds - 1:
         burst: list[Fault] = []
-        for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
+        for _unused in range(rng.choice((1, 1, 2, 2, 3, 4))):
             if not bag:
-                bag = [kind for kind, traits in TRAITS.items() for _ in range(traits.weight)]
+                bag = [kind for kind, traits in TRAITS.items() for _unused in range(traits.weight)]
                 rng.shuffle(bag)
             burst.append(_draw(rng, bag.pop(), at + rng.uniform(0.0, 6.0) * bool(burst), seconds, nodes))
         waves[-1] += [fault for fault in burst if fault.at < seconds - 1]

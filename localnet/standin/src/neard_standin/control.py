@@ -7,6 +7,7 @@ burst) carry the moment they were asked for, so that neither a restarted process
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -81,10 +82,10 @@ class Behaviour:
         low, high = self.apply_delay
         if not 0 <= low <= high:
             raise ValueError(f"apply_delay: {self.apply_delay!r}: expected 0 <= min <= max")
-        if self.close_delay != "never" and not float(self.close_delay) >= 0:
+        if self.close_delay != "never" and not 0 <= float(self.close_delay) <= math.inf:
             raise ValueError(f'close_delay: {self.close_delay!r}: expected seconds or "never"')
         if self.crash is not None and self.crash not in ("abort", "segv", "oom"):
-            prefix, _, status = self.crash.partition(":")
+            prefix, _unused, status = self.crash.partition(":")
             if prefix != "exit" or not status.isdecimal():
                 raise ValueError(f"crash: {self.crash!r}: expected abort, segv, oom or exit:N")
         if isinstance(self.crash_at, str) and self.crash_at not in ("now", "start"):
@@ -93,7 +94,7 @@ class Behaviour:
     @property
     def release(self) -> tuple[int, int]:
         """Major and minor number of `version`."""
-        major, minor, *_ = self.version.split(".")
+        major, minor, *_unused = self.version.split(".")
         return int(major), int(minor)
 
     @property

@@ -27,7 +27,7 @@ def public_key(seed: bytes) -> bytes:
     scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
     scalar &= (1 << 254) - 8
     scalar |= 1 << 254
-    x, y, z, _ = _times(scalar, _BASE)
+    x, y, z, _unused = _times(scalar, _BASE)
     inverse = pow(z, -1, _P)
     return (y * inverse % _P | (x * inverse % _P & 1) << 255).to_bytes(32, "little")
 

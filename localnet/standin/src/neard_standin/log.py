@@ -43,7 +43,7 @@ class Log:
         self.written[level] += 1
         line = f"{utc(time.time(), 6)} {level:>5} {target}: {message}\n".encode()
         with contextlib.suppress(OSError):
-            if any(events & select.POLLOUT for _, events in self._writable.poll(0)):
+            if any(events & select.POLLOUT for _unused, events in self._writable.poll(0)):
                 os.write(_STDERR, line if len(line) <= _PIPE_ATOM else line[: _PIPE_ATOM - 1] + b"\n")
 
 

@@ -13,11 +13,11 @@ from neard_standin.views import peer_count, version, wall_clock_of
 _BLOCK_SYNC = 7  # near_sync_status while catching up
 
 
-def _sample(name: str, value: object, /, **labels: object) -> str:
+def _sample(name: str, shown: object, /, **labels: object) -> str:
     escaped = (
         '{}="{}"'.format(label, str(text).replace("\\", "\\\\").replace('"', '\\"')) for label, text in labels.items()
     )
-    return f"{name}{{{','.join(escaped)}}} {value}" if labels else f"{name} {value}"
+    return f"{name}{{{','.join(escaped)}}} {shown}" if labels else f"{name} {shown}"
 
 
 def _live(state: NodeState) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Node:
     def _install_handlers(self) -> None:
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         for number in (signal.SIGHUP, *_STOP_SIGNALS):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, lambda *_unused: None)
 
     def _turn(self, until: float) -> None:
         """Sleep until something is due, at most to `until` (CLOCK_BOOTTIME, seconds), and do it."""

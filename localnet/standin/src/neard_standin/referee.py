@@ -178,7 +178,7 @@ class Referee:
     def _observe(self) -> None:
         # Deaths first: whoever is found alive here was alive at `now`.
         now = boottime()
-        dead = {descriptor for descriptor, _ in self._poll.poll(0)}
+        dead = {descriptor for descriptor, _unused in self._poll.poll(0)}
         noticed = boottime()
         for descriptor, process in list(self._pidfds.items()):
             if descriptor not in dead:

@@ -47,9 +47,9 @@ class Rpc:
         self._state = state
         self._metrics = metrics
         self._methods: dict[str, Callable[[Any], Any]] = {
-            "status": lambda _: status(state),
+            "status": lambda _unused: status(state),
             "health": self._health,
-            "network_info": lambda _: network_info(state),
+            "network_info": lambda _unused: network_info(state),
             "validators": self._validators,
             "block": self._block,
             "maintenance_windows": self._maintenance_windows,
@@ -92,7 +92,7 @@ class Rpc:
         except RpcError as error:
             return _json(error.http, {"jsonrpc": "2.0", "error": error.body, "id": identifier})
 
-    def _health(self, _: Any) -> None:
+    def _health(self, _unused: Any) -> None:
         if problem := health_problem(self._state):
             raise RpcError(200, "HANDLER_ERROR", problem)
 
@@ -223,7 +223,7 @@ class Rpc:
             return [{"start": first, "end": last} for first, last in windows]
         return [list(window) for window in windows]
 
-    def _protocol_config(self, _: Any) -> dict[str, Any]:
+    def _protocol_config(self, _unused: Any) -> dict[str, Any]:
         ledger = self._state.ledger
         return {
             "chain_id": self._state.genesis.chain_id,

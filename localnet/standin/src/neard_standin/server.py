@@ -54,10 +54,12 @@ def _read_request(connection: socket.socket, pending: bytes) -> tuple[Request, b
         if not chunk or len(pending) > _HEADER_LIMIT:
             raise _DisconnectedError
         pending += chunk
-    head, _, rest = pending.partition(b"\r\n\r\n")
+    head, _unused, rest = pending.partition(b"\r\n\r\n")
     request_line, *header_lines = head.decode("latin-1").split("\r\n")
     method, target, version = [*request_line.split(" "), "", "", ""][:3]
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in header_lines)}
+    headers = {
+        name.strip().lower(): value.strip() for name, _unused, value in (line.partition(":") for line in header_lines)
+    }
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > _BODY_LIMIT:
         raise _DisconnectedError
@@ -117,7 +119,7 @@ class HttpServer:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                connection, _ = listener.accept()
+                connection, _unused = listener.accept()
             except OSError:
                 return
             with self._lock:

@@ -192,7 +192,7 @@ class ConsulAdapter:
 
     async def _create_key(self, action: CreateKey) -> ev.KeyCreated:
         operations = transactions.create(self._key, action.record.to_json())
-        outcome, why, _ = await self._attempt("create-key", operations)
+        outcome, why, _unused = await self._attempt("create-key", operations)
         return ev.KeyCreated(outcome, self._clock.now(), why)
 
     async def _attempt(

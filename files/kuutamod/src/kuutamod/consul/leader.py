@@ -48,7 +48,7 @@ def active_validator(settings: ConsulSettings, account_id: str, deadline: float)
 def _holder(client: Any, key: str) -> LeaderInfo:
     had_key = False
     unknown = None
-    for _ in range(TRIES):
+    for _unused in range(TRIES):
         entry = read_key(client, key).entry
         holder = entry.session if entry is not None else None
         if holder is None:
@@ -78,7 +78,7 @@ def confirm(settings: ConsulSettings, account_id: str, deadline: float) -> Confi
 
 def _confirm(client: Any, account_id: str) -> Confirmation:
     lock, settings = lock_key(account_id), config_key(account_id)
-    for _ in range(TRIES):
+    for _unused in range(TRIES):
         members = read_fleet(client, account_id).members
         held, old = read_key(client, lock).entry, read_key(client, settings).entry
         record = LockRecord.from_json(held.value) if held is not None else None

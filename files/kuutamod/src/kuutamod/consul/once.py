@@ -27,7 +27,7 @@ async def _ask_each(settings: ConsulSettings, deadline: float, call: Callable[[A
     link = Link("ctl", settings, TokenSource(settings), read_deadline=share)
     failures: list[ConsulError] = []
     try:
-        for _ in settings.urls:
+        for _unused in settings.urls:
             try:
                 return await link.ask(call, share)
             except ConsulError as error:

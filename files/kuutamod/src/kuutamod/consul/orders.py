@@ -96,7 +96,7 @@ class _Writes:
 
 def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> Placed:
     key = request_key(account_id)
-    for _ in range(TRIES):
+    for _unused in range(TRIES):
         old, index = _read(client, key)
         if old is not None and old.id == request.id:
             return Placed(old, index)  # written through another URL, whose answer was lost
@@ -146,7 +146,7 @@ def withdraw(settings: ConsulSettings, account_id: str, request_id: str, why: st
 
 def _withdraw(client: Any, account_id: str, request_id: str, why: str) -> Request | None:
     key = request_key(account_id)
-    for _ in range(TRIES):
+    for _unused in range(TRIES):
         request, index = _read(client, key)
         if request is None or request.id != request_id:
             return None
@@ -167,7 +167,7 @@ def change_config(
 
 def _change(client: Any, account_id: str, change: Callable[[FleetConfig], FleetConfig]) -> FleetConfig:
     key = config_key(account_id)
-    for _ in range(TRIES):
+    for _unused in range(TRIES):
         entry = read_key(client, key).entry
         config = FleetConfig.from_json(entry.value if entry is not None else None)
         if config is None:

@@ -121,7 +121,7 @@ def may_make_sessions(client: Any) -> bool:
 def key_rights(client: Any, account_id: str, node_id: str) -> tuple[Right, ...]:
     """The rights on keys that a node needs, each by itself. Raises ConsulError, or what the library raises."""
     asked = _asked(account_id, node_id)
-    code, answer = _put(client, "/v1/txn", [{"KV": operation} for _, _, operation in asked])
+    code, answer = _put(client, "/v1/txn", [{"KV": operation} for *_rest, operation in asked])
     try:
         errors = json.loads(answer)["Errors"] if code == _CONFLICT else []
         denied = {int(error["OpIndex"]) for error in errors if _denied(error["What"])}
@@ -132,7 +132,7 @@ def key_rights(client: Any, account_id: str, node_id: str) -> tuple[Right, ...]:
     except (ValueError, KeyError, TypeError):
         why = f"what the token may write is not told by HTTP {code}: {answer[:200]}"
         raise ConsulError(Fault.UNUSABLE, why) from None
-    return tuple(Right(purpose, rule, at not in denied) for at, (purpose, rule, _) in enumerate(asked))
+    return tuple(Right(purpose, rule, at not in denied) for at, (purpose, rule, _unused) in enumerate(asked))
 
 
 def _asked(account_id: str, node_id: str) -> Sequence[tuple[str, str, Mapping[str, object]]]:

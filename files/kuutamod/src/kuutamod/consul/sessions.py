@@ -34,7 +34,7 @@ def create(client: Any, name: str, law: LeaseLaw) -> str:
 
 def read(client: Any, session: str) -> dict[str, Any] | None:
     """One session as Consul gives it; None when it does not exist, or when the token may not read it."""
-    _, found = client.session.info(session, consistency="consistent")
+    _unused, found = client.session.info(session, consistency="consistent")
     if found is not None and found.get("ID") != session:
         raise ConsulError(Fault.UNUSABLE, f"asked for session {session}, answered with {found.get('ID')}")
     return None if found is None else dict(found)

@@ -33,7 +33,6 @@ class Ask(Protocol):
 
     def __call__(self, index: int, wait: float, deadline: float) -> Awaitable[Reading]:
         """The answer; raises ConsulError."""
-        ...
 
 
 def next_index(asked: int, answered: int) -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+__all__ = ["replace"]
+
 if TYPE_CHECKING:
-    from dataclasses import replace as replace  # noqa: PLC0414  an explicit re-export
+    from dataclasses import replace
 else:
 
     def replace(record, /, **changes):

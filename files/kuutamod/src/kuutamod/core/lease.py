@@ -69,12 +69,14 @@ class LeaseLaw:
         """Every way in which these numbers break the law, as sentences with the numbers; empty when they hold."""
         found: list[str] = []
         for name in ("heartbeat_interval", "request_deadline", "fence_deadline", "kill_budget", "guard_time"):
-            if not getattr(self, name) > 0:
+            positive = getattr(self, name) > 0  # which NaN is not, either
+            if not positive:
                 found.append(f"{name} is {getattr(self, name):g} s; it must be greater than 0")
         if self.scheduling_slack < 0:
             found.append(f"scheduling_slack is {self.scheduling_slack:g} s; it must not be negative")
         stopped, guarded = self.stopped_after(), self.guard_time * (1 - self.clock_rate_error)
-        if not stopped <= guarded:
+        holds = stopped <= guarded  # not for NaN, either
+        if not holds:
             found.append(
                 f"(fence_deadline {self.fence_deadline:g} + kill_budget {self.kill_budget:g} + scheduling_slack "
                 f"{self.scheduling_slack:g}) * {1 + self.clock_rate_error:g} = {stopped:.3f} s is more than guard_time "

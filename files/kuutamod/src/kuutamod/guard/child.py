@@ -135,7 +135,7 @@ def _cgroup_directory() -> Path | None:
     paths = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     inside = next((line[3:] for line in paths if line.startswith("0::")), None)
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        left, _, right = line.partition(" - ")
+        left, _unused, right = line.partition(" - ")
         if right.startswith("cgroup2 ") and inside is not None:
             return Path(left.split()[4]) / inside.lstrip("/")
     return None

@@ -24,7 +24,7 @@ class Orphans:
     def collect(self, ours: Collection[int]) -> None:
         """One look; some seconds should lie between two. :raises OSError: the kernel does not tell."""
         ended = frozenset(_ended(os.getpid()))
-        for pid, _ in ended & self._seen:
+        for pid, _unused in ended & self._seen:
             if pid not in ours:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)

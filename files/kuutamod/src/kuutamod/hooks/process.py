@@ -101,7 +101,7 @@ class HookProcess:
         os.close(self._pidfd)
         if self._pause is not None:
             self._pause.cancel()
-        for _ in range(_LAST_PIECES):
+        for _unused in range(_LAST_PIECES):
             if not self._take():
                 break
         self._loop.remove_reader(self._pipe)

@@ -69,7 +69,7 @@ class NeardConfig:
 def read_config(home: Path) -> NeardConfig:
     """``<home>/config.json``. :raises ConfigFault: neard or kuutamod can't work with it; has all reasons at once."""
     path = home / CONFIG_FILE
-    _, data = _load(path)
+    _unused, data = _load(path)
     problems = [*_name_problems(home, data), *_tracking_problems(data), *_network_problems(data)]
     rpc_addr = _rpc_addr(data, problems)
     store = _store(home, data, problems)

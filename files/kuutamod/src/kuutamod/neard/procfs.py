@@ -53,7 +53,7 @@ def guarded_home(pid: int) -> str | None:
     except OSError:
         return None
     for item in environment.split(b"\0"):
-        name, _, value = item.partition(b"=")
+        name, _unused, value = item.partition(b"=")
         if name == MARKER.encode():
             return value.decode(errors="surrogateescape")
     return None

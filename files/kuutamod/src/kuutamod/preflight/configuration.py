@@ -38,7 +38,7 @@ def settings(found: Settings, read: Reader, viewer: Viewer) -> Iterable[Finding]
     for each in read.faults:
         yield _finding(each, read, viewer)
     for text in read.warnings:
-        what, _, remedy = text.partition("; ")
+        what, _unused, remedy = text.partition("; ")
         about = _FLAGS.get(text.partition(" ")[0].rstrip(":"), "")
         yield warning(_TOPICS.get(about, Topic.SETTINGS), what, remedy or "change the setting, if that is not meant")
     given = [value for value in read.values.values() if value.origin not in ("default", "not set")]

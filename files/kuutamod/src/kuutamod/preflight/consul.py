@@ -117,7 +117,7 @@ def rights(found: Settings, seen: Sequence[Seen]) -> Iterable[Finding]:
             yield fault(Topic.RIGHTS, text, f'grant session "{node}" {{ policy = "write" }}')
         elif each.sessions is None and each.agent is not None:
             yield warning(Topic.RIGHTS, f"{each.url}: whether sessions may be made is not known: {each.why}", "look again")
-    url = next(each.url for each in seen if each.agent is not None)
+    url = _answering(seen)
     one = replace(found.consul, urls=(url,))
     ask = partial(probe.key_rights, account_id=found.account_id, node_id=found.node_id)
     try:
@@ -136,6 +136,11 @@ def rights(found: Settings, seen: Sequence[Seen]) -> Iterable[Finding]:
         yield ok(Topic.RIGHTS, f"the token may {', '.join((*sessions, *(right.purpose for right in needed)))}")
 
 
+def _answering(seen: Sequence[Seen]) -> str:
+    """The first URL that answered; one did, or nothing more is asked."""
+    return next(each.url for each in seen if each.agent is not None)
+
+
 def _about(info: probe.TokenInfo, fixed: bool) -> Finding:
     if not info.enforced:
         text = "Consul has no ACLs: whoever reaches it can take the lock, or delete it"
@@ -150,7 +155,7 @@ def _about(info: probe.TokenInfo, fixed: bool) -> Finding:
 
 def fleet(found: Settings, seen: Sequence[Seen]) -> Iterable[Finding]:
     """What Consul has of the fleet, against what this node is. Blocks, for DEADLINE seconds at most."""
-    url = next(each.url for each in seen if each.agent is not None)
+    url = _answering(seen)
     try:
         overview = read_overview(replace(found.consul, urls=(url,)), found.account_id, 1, DEADLINE)
     except ConsulError as error:

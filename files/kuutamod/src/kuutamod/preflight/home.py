@@ -101,7 +101,7 @@ def _memory(home: Path, viewer: Viewer) -> Iterable[Finding]:
         if viewer.may_not_see(file.path):
             yield warning(Topic.HOME, f"{file.path} can't be seen by {user_name(viewer.uid)}", viewer.remedy)
         else:
-            what, _, remedy = str(error).partition("; ")
+            what, _unused, remedy = str(error).partition("; ")
             yield fault(Topic.HOME, what, remedy)
         return
     if kept.term:

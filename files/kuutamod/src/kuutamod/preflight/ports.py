@@ -134,7 +134,7 @@ def parse(table: str) -> Iterable[Listener]:
     for line in table.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9 and fields[3] == _LISTENING:
-            host, _, port = fields[1].partition(":")
+            host, _unused, port = fields[1].partition(":")
             yield Listener(Address(_host(host), int(port, 16)), int(fields[7]), int(fields[9]))
 
 

@@ -67,7 +67,7 @@ class Pages:
 
     def answer(self, target: str, accept: str, view: View) -> Reply:
         """The reply to a path with its query; ``accept``: the header of that name."""
-        path, _, query = target.partition("?")
+        path, _unused, query = target.partition("?")
         page = self._pages.get(path)
         if page is None:
             known = ", ".join(self._pages)

@@ -108,7 +108,7 @@ def surplus(arguments: Sequence[str], flags: Sequence[str], lists_all: str = "--
     swallows = False
     for argument in arguments:
         if argument.startswith("-"):
-            name, value, _ = argument.partition("=")
+            name, value, _unused = argument.partition("=")
             swallows = not value
             subject = Subject(name, None, "flag")
             faults.append(
