@@ -11,6 +11,7 @@ from typing import Any
 from neard_standin.files import write_object
 from neard_standin.keys import new_key
 from neard_standin.ledger import Ledger, Validator
+from neard_standin.presence import prepare
 from neard_standin.procfs import boottime
 
 OTHERS = 3  # simulated validators beside the fleet's own account
@@ -30,7 +31,8 @@ def ensure_chain(directory: Path, account: str, public_key: str) -> Ledger:
     for number in range(OTHERS):
         name = f"other{number}.near"
         seats.append(Validator(name, new_key(name).public_key, virtual=True))
-    ledger = Ledger.create(directory, validators=seats)
+    ledger = Ledger.create(directory, validators=seats, many_hosts=True)
+    prepare(ledger)
     # Each host's neard user appends, whatever its number is there.
     directory.chmod(0o777)
     ledger.journal_path.chmod(0o666)

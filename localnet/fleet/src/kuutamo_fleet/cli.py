@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kuutamo_localnet.consul_binary import ConsulNotFoundError
+
+from .archives import make_archives
 from .errors import FleetError
 from .fleet import down, open_fleet, settle, up
 from .hosts import Hosts, State
 from .image import SUITES, ensure_image
 from .plan import DEFAULT_ACCOUNT, DEFAULT_HOSTS, DEFAULT_NAME, Wish
 from .podman import Podman
-from .site import DIRECTORY_VARIABLE, default_directory
+from .site import DIRECTORY_VARIABLE, Site, default_directory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)
-    except (FleetError, OSError, subprocess.SubprocessError) as error:
+    except (FleetError, ConsulNotFoundError, OSError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"kuutamo-fleet: {error}\n")
         return 1
 
@@ -51,13 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         if host:
             added.add_argument("host", metavar="HOST", help="a host's name")
-        if name != "image":
+        if name not in ("image", "archives"):
             added.add_argument("--name", default=DEFAULT_NAME, help="the fleet (default: %(default)s)")
         return added
 
     image = command("image", _image, "make the images of hosts that are missing or outdated")
     image.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
     _add_up(command("up", _up, "bring up a fleet, or add hosts to it; what runs already stays as it is"))
+    command("archives", _archives, "make the release archives of Consul and of the stand-in neard")
     command("down", _down, "remove a fleet and all its files")
     command("status", _status, "the hosts and what they are doing")
     execute = command("exec", _exec, "run a program on a host", host=True)
@@ -89,6 +93,12 @@ def _image(options: argparse.Namespace) -> int:
     podman = Podman.prepare(options.dir)
     for suite in options.suite or SUITES:
         _say(f"image of {suite}: {'made' if ensure_image(podman, suite, _say) else 'already there'}")
+    return 0
+
+
+def _archives(options: argparse.Namespace) -> int:
+    for archive in make_archives(Site(options.dir, "").archives).values():
+        _say(f"{archive.sha256}  {archive.path}")
     return 0
 
 

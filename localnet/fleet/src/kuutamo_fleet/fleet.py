@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from . import chain, inventory
+from .archives import Archive, make_archives
 from .credentials import new_secrets
 from .disks import Disks
 from .errors import FleetError
@@ -104,12 +105,20 @@ def _make_files(site: Site, plan: FleetPlan) -> None:
     secrets = _secrets(site, plan.account)
     ledger = chain.ensure_chain(site.chain, plan.account, secrets["kuutamod_validator_key"]["public_key"])
     chain.write_genesis(ledger, site.genesis)
-    _write(site.variables / "fleet.yml", inventory.to_yaml(fleet_variables(site, plan)))
+    _write(site.variables / "fleet.yml", inventory.to_yaml(fleet_variables(site, plan, make_archives(site.archives))))
 
 
-def fleet_variables(site: Site, plan: FleetPlan) -> dict[str, Any]:
-    """What is known of a fleet and is no secret, under the names of the roles' variables."""
-    return {"kuutamod_account_id": plan.account, "consul_tls_dir": str(site.inventory / "consul-tls")}
+def fleet_variables(site: Site, plan: FleetPlan, archives: Mapping[str, Archive]) -> dict[str, Any]:
+    """What is known of a fleet and is no secret: the roles' variables, and `fleet_*` to derive others from."""
+    return {
+        "kuutamod_account_id": plan.account,
+        "consul_tls_dir": str(site.inventory / "consul-tls"),
+        "fleet_genesis": str(site.genesis),
+        "fleet_archives": {
+            name: {"path": str(item.path), "sha256": item.sha256, "version": item.version}
+            for name, item in archives.items()
+        },
+    }
 
 
 def _secrets(site: Site, account: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from neard_standin.journal import Event, JournalReader, Record
 from neard_standin.ledger import Kind, Ledger, Validator
-from neard_standin.procfs import ProcessId, boottime, is_alive
+from neard_standin.presence import seen_alive
+from neard_standin.procfs import ProcessId, boottime
 
 # A node that joins late needs the recent past only; this is some hours of a small network.
 _JOURNAL_WINDOW = 8 << 20
@@ -38,6 +39,7 @@ class ChainView:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self.alive = seen_alive(ledger)
         self._reader = JournalReader(ledger.journal_path, window=_JOURNAL_WINDOW)
         self._lock = threading.Lock()
         self._head = 0
@@ -105,7 +107,7 @@ class ChainView:
         with self._lock:
             self._refresh(boottime())
             holders = [process for process, key in self._holders.items() if key == public_key]
-        return tuple(process for process in holders if process != apart_from and is_alive(process))
+        return tuple(process for process in holders if process != apart_from and self.alive(process))
 
     def loads(self, account: str) -> tuple[Load, ...]:
         """Every load of a key of `account` in the order of time."""

@@ -12,12 +12,13 @@ from pathlib import Path
 from neard_standin.control import read_behaviour
 from neard_standin.ledger import DEFAULT_PROTOCOL_VERSION
 from neard_standin.options import add_run_flags, run_options
+from neard_standin.release import BUILT
 
 
 def _print_version(version: str) -> None:
     sys.stdout.write(
         f"neard (release {version}) (build {version}) (commit standin) (rustc 1.86.0) (protocol "
-        f"{DEFAULT_PROTOCOL_VERSION}) (db 47)\nfeatures: [standin]\n"
+        f"{BUILT.protocol or DEFAULT_PROTOCOL_VERSION}) (db 47)\nfeatures: [standin]\n"
     )
 
 

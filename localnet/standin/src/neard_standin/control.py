@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from neard_standin.files import read_object, write_object
 from neard_standin.procfs import boottime
+from neard_standin.release import BUILT
 
 CONTROL_FILE = "standin.json"
 LEDGER_VARIABLE = "NEARD_STANDIN_LEDGER"
-DEFAULT_VERSION = "2.11.0"
 
 # One-shot actions and the field that holds the moment (CLOCK_BOOTTIME, seconds) they were asked for.
 ONE_SHOTS = {
@@ -33,8 +33,10 @@ ONE_SHOTS = {
 class Behaviour:
     """How a stand-in behaves. The defaults are a healthy, fast node; all times are in seconds."""
 
-    ledger: str | None = None  # directory of the ledger; None: the environment, else a private chain in the home
-    version: str = DEFAULT_VERSION  # behaviour follows it: 2.12 checks keys, 2.13 refuses ExternalStorage, ...
+    ledger: str | None = (
+        None  # directory of the ledger; None: the environment, the archive's, else a private chain in the home
+    )
+    version: str = BUILT.version  # behaviour follows it: 2.12 checks keys, 2.13 refuses ExternalStorage, ...
     term_file: str | None = None  # a file with the supervisor's term, stamped on journal records
 
     # Start

@@ -27,6 +27,7 @@ class Event(StrEnum):
     SIGNATURE = "signature"
     REEXEC = "reexec"
     EXIT = "exit"
+    DEATH = "death"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Record:
 
     `others_alive` (key_loaded only) are the processes that had the same public key loaded and were still alive at this
     very moment: first-hand evidence of an overlap, which no later observer can get as precisely.
+    `host` and `namespace` (see ProcessId) tell the hosts of a chain apart that several of them share. A `death` is
+    written by an observer in the name of the dead: alive at `alive_at`, found dead at `boottime`.
     """
 
     event: Event
@@ -49,11 +52,14 @@ class Record:
     kind: Kind | None = None
     term: int | None = None
     others_alive: tuple[ProcessId, ...] = ()
+    host: str | None = None
+    namespace: int | None = None
+    alive_at: float | None = None
 
     @property
     def process(self) -> ProcessId:
-        """The process that wrote the record."""
-        return ProcessId(self.pid, self.starttime)
+        """The process that the record is about."""
+        return ProcessId(self.pid, self.starttime, self.namespace or 0)
 
     def to_line(self) -> bytes:
         """The record as one line of JSON; fields that say nothing are left out."""
@@ -69,7 +75,7 @@ class Record:
             if "kind" in fields:
                 fields["kind"] = Kind(fields["kind"])
             others = fields.get("others_alive", ())
-            fields["others_alive"] = tuple(ProcessId(other["pid"], other["starttime"]) for other in others)
+            fields["others_alive"] = tuple(ProcessId(**other) for other in others)
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a journal record: {line!r}: {error}") from error

@@ -52,7 +52,10 @@ class Duty:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The immutable facts of one simulated network; `path` is its directory."""
+    """The immutable facts of one simulated network; `path` is its directory.
+
+    `many_hosts`: its nodes run on hosts with pids of their own, which share the directory and the kernel.
+    """
 
     path: Path
     genesis_boottime: float
@@ -61,6 +64,7 @@ class Ledger:
     chain_id: str
     protocol_version: int
     validators: tuple[Validator, ...]
+    many_hosts: bool = False
 
     @classmethod
     def create(
@@ -73,6 +77,7 @@ class Ledger:
         chain_id: str = "localnet",
         protocol_version: int = DEFAULT_PROTOCOL_VERSION,
         genesis_boottime: float | None = None,
+        many_hosts: bool = False,
     ) -> Ledger:
         """Write a new ledger to the directory `path` and return it.
 
@@ -90,7 +95,8 @@ class Ledger:
         if (directory / LEDGER_FILE).exists():
             raise FileExistsError(f"{directory / LEDGER_FILE} exists; remove it to start a new chain")
         genesis = boottime() if genesis_boottime is None else genesis_boottime
-        ledger = cls(directory, genesis, block_time_ms, epoch_length, chain_id, protocol_version, tuple(validators))
+        seats = tuple(validators)
+        ledger = cls(directory, genesis, block_time_ms, epoch_length, chain_id, protocol_version, seats, many_hosts)
         ledger.journal_path.touch()
         content = asdict(ledger)
         del content["path"]
@@ -114,6 +120,7 @@ class Ledger:
                     Validator(str(seat["account_id"]), str(seat["public_key"]), bool(seat.get("virtual", False)))
                     for seat in content["validators"]
                 ),
+                many_hosts=bool(content.get("many_hosts", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{directory / LEDGER_FILE}: not a ledger: {json.dumps(str(error))}") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from neard_standin.ledger import Kind
 from neard_standin.procfs import boottime
+from neard_standin.release import BUILT
 from neard_standin.state import NodeState
 from neard_standin.views import peer_count, version, wall_clock_of
 
@@ -37,7 +38,7 @@ def _live(state: NodeState) -> Iterator[str]:
         labels = {"field_name": field.name, "timestamp": field.timestamp, "value": field.value}
         yield _sample("near_config_mutable_field", int(current), **labels)
     yield _sample("near_boot_time_seconds", int(wall_clock_of(state, 0) + state.started_at - state.ledger.start_of(0)))
-    yield _sample("near_node_protocol_version", state.ledger.protocol_version)
+    yield _sample("near_node_protocol_version", BUILT.protocol or state.ledger.protocol_version)
     yield _sample("near_current_protocol_version", state.ledger.protocol_version)
     for level, count in state.log.written.items():
         yield _sample("near_log_msg_total", count, level=level.lower())

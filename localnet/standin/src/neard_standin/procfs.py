@@ -23,11 +23,13 @@ def boottime() -> float:
 class ProcessId:
     """A process that cannot be mistaken for a later one with the same pid.
 
-    `starttime` is field 22 of /proc/<pid>/stat: clock ticks since boot.
+    `starttime` is field 22 of /proc/<pid>/stat: clock ticks since boot. `namespace` is the inode of the pid namespace
+    that `pid` belongs to, 0 on a chain of one host, where there is only one.
     """
 
     pid: int
     starttime: int
+    namespace: int = 0
 
     @property
     def started_at(self) -> float:
@@ -43,11 +45,42 @@ def _stat_fields(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
-def own_process() -> ProcessId:
-    """The identity of the calling process."""
+def own_process(*, many_hosts: bool = False) -> ProcessId:
+    """The identity of the calling process; `many_hosts`: with its pid namespace."""
     fields = _stat_fields(os.getpid())
     assert fields is not None, "the calling process is always in /proc"
-    return ProcessId(os.getpid(), int(fields[_STARTTIME]))
+    return ProcessId(os.getpid(), int(fields[_STARTTIME]), _namespace_of("self") or 0 if many_hosts else 0)
+
+
+def _namespace_of(pid: int | str) -> int | None:
+    """The inode of the pid namespace of a process; None when the kernel does not let us know."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116 - the link's target, not a file
+    except OSError:
+        return None
+
+
+def find_pid(process: ProcessId) -> int | None:
+    """The pid of `process` as seen from here, or None when it is gone or out of sight.
+
+    From the outermost namespace of a machine all processes of all its containers are in sight.
+    """
+    if process.namespace in (0, _namespace_of("self")):
+        return process.pid if starttime_of(process.pid) == process.starttime else None
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names only
+        if entry.isdecimal() and starttime_of(int(entry)) == process.starttime and _is_inside(int(entry), process):
+            return int(entry)
+    return None
+
+
+def _is_inside(pid: int, process: ProcessId) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    line = next((line for line in status.splitlines() if line.startswith("NSpid:")), "")
+    # Another user's containers do not show their namespaces; pid and start time together are close to unique as well.
+    return line.split()[-1:] == [str(process.pid)] and _namespace_of(pid) in (None, process.namespace)
 
 
 def starttime_of(pid: int) -> int | None:

@@ -23,7 +23,8 @@ from typing import TypeVar
 
 from neard_standin.journal import Event, JournalReader, Record, read_journal
 from neard_standin.ledger import Ledger
-from neard_standin.procfs import ProcessId, boottime, is_alive, starttime_of
+from neard_standin.presence import seen_alive
+from neard_standin.procfs import ProcessId, boottime, find_pid, starttime_of
 from neard_standin.verdict import Ending, KeyInterval, Verdict, judge
 
 __all__ = ["KeyInterval", "Referee", "Verdict", "judge_journal", "main"]
@@ -65,11 +66,16 @@ class KeyBook:
                     loaded_at=record.boottime,
                     alive_at=record.boottime,
                     others_alive=record.others_alive,
+                    host=record.host,
+                    namespace=record.namespace or 0,
                 )
             case Event.KEY_UNLOADED | Event.REEXEC:
                 self._end(record.process, record.boottime, exact=True, unloaded=True)
             case Event.EXIT:
                 self._end(record.process, record.boottime, exact=True, unloaded=False)
+            case Event.DEATH:
+                self.alive(record.process, record.boottime if record.alive_at is None else record.alive_at)
+                self.died(record.process, record.boottime)
             case Event.START | Event.SIGNATURE:
                 self.alive(record.process, record.boottime)
 
@@ -196,13 +202,16 @@ class Referee:
     def _follow(self, process: ProcessId) -> None:
         if process in self._pidfds.values():
             return
+        pid = find_pid(process)
         try:
-            descriptor = os.pidfd_open(process.pid)
+            descriptor = None if pid is None else os.pidfd_open(pid)
         except ProcessLookupError:
+            descriptor = None
+        if pid is None or descriptor is None:
             self._book.died(process, boottime())
             return
         # The pid may have been given to another process before the descriptor was opened; afterwards it cannot be.
-        if starttime_of(process.pid) != process.starttime:
+        if starttime_of(pid) != process.starttime:
             os.close(descriptor)
             self._book.died(process, boottime())
             return
@@ -220,10 +229,14 @@ def judge_journal(ledger_dir: Path | str) -> Verdict:
     book = KeyBook()
     for record in read_journal(ledger.journal_path):
         book.note(record)
-    last_words = {record.process: record.boottime for record in book.records}
+    last_seen = {record.process: record.boottime for record in book.records}
+    for record in book.records:
+        for other in record.others_alive:
+            last_seen[other] = max(last_seen.get(other, 0.0), record.boottime)
+    alive = seen_alive(ledger)
     for process in book.holders():
-        if not is_alive(process):
-            book.died(process, last_words[process])
+        if not alive(process):
+            book.died(process, last_seen[process])
     end = max((record.boottime for record in book.records), default=ledger.genesis_boottime)
     now = boottime() if book.holders() else end
     return judge(ledger, book.intervals(), book.records, now)

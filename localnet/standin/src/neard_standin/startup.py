@@ -19,10 +19,12 @@ from neard_standin.config import read_log_config as check_log_config
 from neard_standin.control import LEDGER_VARIABLE, Behaviour
 from neard_standin.journal import Event, JournalWriter
 from neard_standin.keys import KeyFile, read_node_key
-from neard_standin.ledger import Ledger, Validator
+from neard_standin.ledger import LEDGER_FILE, Ledger, Validator
 from neard_standin.log import Level, Log, panic
 from neard_standin.options import RunOptions
+from neard_standin.presence import announce
 from neard_standin.procfs import boottime, own_process
+from neard_standin.release import BUILT
 from neard_standin.reload import read_validator_key
 from neard_standin.state import NodeState
 
@@ -100,11 +102,13 @@ def _load(
 
 
 def open_ledger(home: Path, behaviour: Behaviour, genesis: Genesis) -> Ledger:
-    """The ledger of the control file, else of the environment, else a private chain of the genesis validators."""
+    """The ledger of the control file, the environment or the archive, else a private chain of the genesis validators."""
     if behaviour.ledger:
         return Ledger.open(home / behaviour.ledger)
     if shared := os.environ.get(LEDGER_VARIABLE):
         return Ledger.open(shared)
+    if BUILT.chain is not None and (Path(BUILT.chain) / LEDGER_FILE).exists():
+        return Ledger.open(BUILT.chain)
     path = home / PRIVATE_LEDGER
     try:
         ledger = Ledger.open(path)
@@ -170,7 +174,6 @@ def start(home: Path, options: RunOptions, behaviour: Behaviour) -> tuple[NodeSt
     Every fault of configuration, keys, genesis and database panics (SIGABRT), as in neard.
     """
     log = Log()
-    process = own_process()
     raise_limits(log, required=behaviour.require_nofile)
     config, genesis, node_key, validator_key = _load(home, options, behaviour.release, log)
     data = home / config.store_path
@@ -181,6 +184,13 @@ def start(home: Path, options: RunOptions, behaviour: Behaviour) -> tuple[NodeSt
     except (OSError, ValueError) as error:
         sys.stderr.write(f"Error: no usable ledger for the stand-in: {error}\n")
         sys.exit(1)
+    if BUILT.protocol is not None and BUILT.protocol < ledger.protocol_version:
+        panic(
+            f"The client protocol version {BUILT.protocol} is older than the protocol version of the network "
+            f"{ledger.protocol_version}. Please update nearcore."
+        )
+    process = own_process(many_hosts=ledger.many_hosts)
+    announce(ledger, process)
     state = NodeState(
         home=home.absolute(),
         config=config,
@@ -194,6 +204,7 @@ def start(home: Path, options: RunOptions, behaviour: Behaviour) -> tuple[NodeSt
         started_at=float(os.environ.get(EXEC_TIME_VARIABLE, process.started_at)),
         log=log,
         behaviour=behaviour,
+        host=socket.gethostname() if ledger.many_hosts else None,
         expected_shutdown=config.expected_shutdown,
     )
     state.refresh_term()

@@ -52,6 +52,7 @@ class NodeState:
     started_at: float
     log: Log
     behaviour: Behaviour
+    host: str | None = None
     term: int | None = None
     signer: Signer | None = None
     stopping: bool = False
@@ -98,6 +99,8 @@ class NodeState:
                 boottime=boottime() if at is None else at,
                 pid=self.process.pid,
                 starttime=self.process.starttime,
+                host=self.host,
+                namespace=self.process.namespace or None,
                 home=str(self.home),
                 node_key=self.node_key.public_key,
                 account=key.account_id if key else None,

@@ -34,15 +34,17 @@ class KeyInterval:
     ended_at: float | None = None
     how: Ending = "running"
     others_alive: tuple[ProcessId, ...] = ()
+    host: str | None = None
+    namespace: int = 0
 
     @property
     def process(self) -> ProcessId:
         """The process that held the key."""
-        return ProcessId(self.pid, self.starttime)
+        return ProcessId(self.pid, self.starttime, self.namespace)
 
     def __str__(self) -> str:
         end = "still running" if self.ended_at is None else f"{self.how} at {self.ended_at:.3f}"
-        return f"pid {self.pid} in {self.home} ({self.account}, {self.public_key}) from {self.loaded_at:.3f}, {end}"
+        return f"{_place(self)} ({self.account}, {self.public_key}) from {self.loaded_at:.3f}, {end}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Verdict:
             lines.append(f"OVERLAP of {overlap.seconds:.3f} s from {overlap.start:.3f}:")
             lines += [f"  {overlap.first}", f"  {overlap.second}"]
         for double in self.heights_signed_twice:
-            signers = ", ".join(f"pid {record.pid} in {record.home} at {record.boottime:.3f}" for record in double.records)
+            signers = ", ".join(f"{_place(record)} at {record.boottime:.3f}" for record in double.records)
             lines.append(f"SIGNED TWICE: {double.kind} of height {double.height} with {double.public_key} by {signers}")
         lines += [f"gap of {gap.account}: {gap.seconds:.3f} s from {gap.start:.3f}" for gap in self.gaps]
         lines.append(f"duties missed: {self.missed_duties} of {self.expected_duties}")
@@ -114,6 +116,10 @@ class Verdict:
         """Raise AssertionError with the whole story when two processes held a key or signed the same thing."""
         if not self.safe:
             raise AssertionError(f"the network was not safe\n{self.story()}")
+
+
+def _place(where: KeyInterval | Record) -> str:
+    return f"pid {where.pid} in {where.home}" + (f" of {where.host}" if where.host else "")
 
 
 def _settle(earlier: KeyInterval, others: Sequence[KeyInterval]) -> KeyInterval:

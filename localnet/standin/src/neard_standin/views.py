@@ -8,7 +8,8 @@ from typing import Any
 
 from neard_standin import base58
 from neard_standin.log import utc
-from neard_standin.procfs import boottime, is_alive
+from neard_standin.procfs import boottime
+from neard_standin.release import BUILT
 from neard_standin.routing import route
 from neard_standin.state import NodeState
 
@@ -48,7 +49,7 @@ def status(state: NodeState) -> dict[str, Any]:
         "version": version(state),
         "chain_id": state.genesis.chain_id,
         "protocol_version": protocol,
-        "latest_protocol_version": protocol,
+        "latest_protocol_version": BUILT.protocol or protocol,
         "rpc_addr": str(state.config.rpc_addr),
         "validators": [{"account_id": seat.account_id} for seat in state.ledger.validators],
         "sync_info": {
@@ -96,7 +97,7 @@ def network_info(state: NodeState) -> dict[str, Any]:
     routes = {
         seat.account_id: base58.hash_text("peer", seat.account_id)
         if seat.virtual
-        else route(state.chain.loads(seat.account_id), now, is_alive)
+        else route(state.chain.loads(seat.account_id), now, state.chain.alive)
         for seat in state.ledger.validators
     }
     peers = [
