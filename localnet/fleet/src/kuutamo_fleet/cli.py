@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,12 +14,14 @@ from kuutamo_localnet.consul_binary import ConsulNotFoundError
 
 from .archives import make_archives
 from .errors import FleetError
+from .faults import fill_disk, free_disk, heal, partition
 from .fleet import down, open_fleet, settle, up
 from .hosts import Hosts, State
 from .image import SUITES, ensure_image
 from .plan import DEFAULT_ACCOUNT, DEFAULT_HOSTS, DEFAULT_NAME, Wish
 from .podman import Podman
 from .site import DIRECTORY_VARIABLE, Site, default_directory
+from .verdict import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)
-    except (FleetError, ConsulNotFoundError, OSError, subprocess.SubprocessError) as error:
+    except (FleetError, ConsulNotFoundError, OSError, ValueError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"kuutamo-fleet: {error}\n")
         return 1
 
@@ -71,6 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     command("stop-host", _stop, "shut a host down in order", host=True)
     command("kill-host", _kill, "cut a host's power", host=True)
     command("start-host", _start, "start a stopped host", host=True)
+    cut = command("partition", _partition, "cut a host off from its peers; ssh from here still works", host=True)
+    cut.add_argument("--from", nargs="+", default=[], dest="peers", metavar="HOST", help="from these alone (default: all)")
+    command("heal", _heal, "undo a partition", host=True)
+    command("fill-disk", _fill, "fill a host's small disk to the last byte (needs `up --disks`)", host=True)
+    command("free-disk", _free, "take away what filled a host's disk", host=True)
+    referee = command("referee", _referee, "who signed when on the hosts' chain; exit 1 when it was not safe")
+    referee.add_argument("--json", action="store_true", help="as JSON")
+    text = "look at gaps after this moment alone (`clock` of an earlier answer, seconds since boot)"
+    referee.add_argument("--since", type=float, default=0.0, metavar="CLOCK", help=text)
+    text = "exit 1 also after a longer time without a signer"
+    referee.add_argument("--longest-gap", type=float, metavar="SECONDS", help=text)
     return parser
 
 
@@ -147,29 +161,25 @@ def _exec(options: argparse.Namespace) -> int:
 
 
 def _freeze(options: argparse.Namespace) -> int:
-    hosts = _open(options)
-    hosts.podman.run("pause", hosts.container(options.host, State.RUNNING))
+    _open(options).freeze(options.host)
     _say(f"{options.host}: frozen")
     return 0
 
 
 def _thaw(options: argparse.Namespace) -> int:
-    hosts = _open(options)
-    hosts.podman.run("unpause", hosts.container(options.host, State.FROZEN))
+    _open(options).thaw(options.host)
     _say(f"{options.host}: goes on")
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
-    hosts = _open(options)
-    hosts.podman.run("stop", "--time", "60", hosts.container(options.host, State.RUNNING))
+    _open(options).stop(options.host)
     _say(f"{options.host}: stopped")
     return 0
 
 
 def _kill(options: argparse.Namespace) -> int:
-    hosts = _open(options)
-    hosts.podman.run("kill", "--signal", "KILL", hosts.container(options.host, State.RUNNING))
+    _open(options).kill(options.host)
     _say(f"{options.host}: killed")
     return 0
 
@@ -180,6 +190,36 @@ def _start(options: argparse.Namespace) -> int:
     settle(hosts)
     _say(f"{options.host}: started")
     return 0
+
+
+def _partition(options: argparse.Namespace) -> int:
+    partition(_open(options), options.host, options.peers)
+    _say(f"{options.host}: cut off from {', '.join(options.peers) or 'all other hosts'}")
+    return 0
+
+
+def _heal(options: argparse.Namespace) -> int:
+    heal(_open(options), options.host)
+    _say(f"{options.host}: reaches all hosts again")
+    return 0
+
+
+def _fill(options: argparse.Namespace) -> int:
+    size = fill_disk(_open(options), options.host)
+    _say(f"{options.host}: disk filled with {size >> 20} MB")
+    return 0
+
+
+def _free(options: argparse.Namespace) -> int:
+    free_disk(_open(options), options.host)
+    _say(f"{options.host}: disk freed")
+    return 0
+
+
+def _referee(options: argparse.Namespace) -> int:
+    finding = find(open_fleet(options.dir, options.name).site.chain, options.since, options.longest_gap)
+    _say(json.dumps(finding.to_json(), indent=2) if options.json else finding.story())
+    return 0 if finding.good else 1
 
 
 if __name__ == "__main__":

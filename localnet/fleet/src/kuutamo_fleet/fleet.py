@@ -23,6 +23,7 @@ from .image import ensure_image
 from .plan import PLAN_FILE, FleetPlan, Wish, make_plan, read_plan, to_json
 from .podman import Podman
 from .site import Site
+from .watcher import ensure_watcher, stop_watcher
 
 Say = Callable[[str], None]
 
@@ -60,6 +61,7 @@ def up(root: Path, wish: Wish, say: Say) -> Hosts:
                 podman.run("unpause", plan.container(host.name))
                 say(f"{host.name}: thawed")
     settle(hosts)
+    ensure_watcher(site)
     say(f"{plan.name}: {len(plan.hosts)} hosts are up; inventory: {_short(site.inventory)}")
     return hosts
 
@@ -87,6 +89,7 @@ def down(root: Path, name: str, say: Say) -> None:
     hosts = Hosts(Podman.prepare(root), site, FleetPlan(name, ()))
     hosts.states()
     removed = hosts.remove()
+    stop_watcher(site)
     Disks(site, hosts.podman.machine).remove()
     if site.directory.exists():
         shutil.rmtree(site.directory)

@@ -20,6 +20,7 @@ from .podman import Podman
 from .site import Site
 
 BOOT_DEADLINE = 90.0  # seconds for systemd to come up, on a busy machine
+SHUTDOWN_SECONDS = 60
 HOSTS_MARK = "# fleet"  # the lines of /etc/hosts that a fleet owns
 
 
@@ -100,6 +101,23 @@ class Hosts:
         if self.plan.disks:
             Disks(self.site, self.podman.machine).make(host)
         self.podman.run("start", container)
+
+    def stop(self, host: str) -> None:
+        """Shut a running host down in order."""
+        self.podman.run("stop", "--time", str(SHUTDOWN_SECONDS), self.container(host, State.RUNNING))
+
+    def kill(self, host: str) -> None:
+        """Cut the power of a running host: SIGKILL to everything on it, frozen or not."""
+        # Unlike `podman kill` this returns when the network is taken down too, so that a start may follow at once.
+        self.podman.run("stop", "--time", "0", self.container(host, State.RUNNING, State.FROZEN))
+
+    def freeze(self, host: str) -> None:
+        """Stop a running host in time."""
+        self.podman.run("pause", self.container(host, State.RUNNING))
+
+    def thaw(self, host: str) -> None:
+        """Let a frozen host go on."""
+        self.podman.run("unpause", self.container(host, State.FROZEN))
 
     def wait_booted(self, host: str) -> str:
         """Wait until systemd has come up; `running` or `degraded`. Raises FleetError after BOOT_DEADLINE."""

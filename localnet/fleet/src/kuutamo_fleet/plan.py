@@ -118,6 +118,8 @@ def _wished_hosts(wish: Wish) -> tuple[Host, ...]:
             f"--clients and --servers both name {', '.join(sorted(both))}: a host in both groups is the default"
         )
     hosts = [_parse_host(text, suite) for text in wish.hosts]
+    if wish.count is not None and not 1 <= wish.count <= MOST_HOSTS:
+        raise FleetError(f"--hosts {wish.count}: 1 to {MOST_HOSTS} are expected")
     if wish.count is not None:
         hosts = [Host(f"node{number}", suite) for number in range(wish.count)]
     known = {host.name for host in hosts}

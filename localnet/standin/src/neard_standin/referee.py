@@ -84,29 +84,38 @@ class KeyBook:
         if (interval := self._open.get(process)) is not None:
             self._open[process] = replace(interval, alive_at=max(at, interval.alive_at))
 
-    def died(self, process: ProcessId, at: float) -> None:
-        """Note that `process` was found dead at `at` (seconds of CLOCK_BOOTTIME); it died at some time before."""
-        self._end(process, at, exact=False, unloaded=False)
+    def died(self, process: ProcessId, at: float) -> KeyInterval | None:
+        """Note that `process` was found dead at `at` (seconds of CLOCK_BOOTTIME); it died at some time before.
 
-    def _end(self, process: ProcessId, at: float, *, exact: bool, unloaded: bool) -> None:
+        Returns the interval that ended with it, None when it held no key.
+        """
+        return self._end(process, at, exact=False, unloaded=False)
+
+    def _end(self, process: ProcessId, at: float, *, exact: bool, unloaded: bool) -> KeyInterval | None:
         interval = self._open.pop(process, None)
-        if interval is not None:
-            alive_at = at if exact else interval.alive_at
-            how: Ending = "unloaded" if unloaded else "died"
-            self._closed.append(replace(interval, ended_at=at, alive_at=alive_at, how=how))
+        if interval is None:
+            return None
+        alive_at = at if exact else interval.alive_at
+        how: Ending = "unloaded" if unloaded else "died"
+        ended = replace(interval, ended_at=at, alive_at=alive_at, how=how)
+        self._closed.append(ended)
+        return ended
 
 
 class Referee:
     """Watches one network from a background thread; a context manager.
 
-    Start it before the nodes: a process that is gone before the referee sees it has no exact end.
+    Start it before the nodes: a process that is gone before the referee sees it has no exact end. `on_death` is called,
+    from the background thread, with each interval that ended with a process which did not tell its end itself.
     """
 
-    def __init__(self, ledger_dir: Path | str) -> None:
+    def __init__(self, ledger_dir: Path | str, on_death: Callable[[KeyInterval], None] | None = None) -> None:
         self.ledger = Ledger.open(ledger_dir)
+        self._on_death = on_death
         self._book = KeyBook()
         self._reader = JournalReader(self.ledger.journal_path)
         self._pidfds: dict[int, ProcessId] = {}
+        self._gone: list[ProcessId] = []
         # Unlike poll objects, an epoll object may be waited on by two threads.
         self._poll = select.epoll()
         self._lock = threading.Lock()
@@ -194,10 +203,19 @@ class Referee:
             self._book.note(record)
             if record.event is Event.KEY_LOADED:
                 self._follow(record.process)
+        # Not before the last record is read: it may have told its end itself.
+        for process in self._gone:
+            self._found_dead(process, boottime())
+        self._gone.clear()
         for descriptor in dead:
             self._poll.unregister(descriptor)
             os.close(descriptor)
-            self._book.died(self._pidfds.pop(descriptor), noticed)
+            self._found_dead(self._pidfds.pop(descriptor), noticed)
+
+    def _found_dead(self, process: ProcessId, at: float) -> None:
+        interval = self._book.died(process, at)
+        if interval is not None and self._on_death is not None:
+            self._on_death(interval)
 
     def _follow(self, process: ProcessId) -> None:
         if process in self._pidfds.values():
@@ -208,12 +226,12 @@ class Referee:
         except ProcessLookupError:
             descriptor = None
         if pid is None or descriptor is None:
-            self._book.died(process, boottime())
+            self._gone.append(process)
             return
         # The pid may have been given to another process before the descriptor was opened; afterwards it cannot be.
         if starttime_of(pid) != process.starttime:
             os.close(descriptor)
-            self._book.died(process, boottime())
+            self._gone.append(process)
             return
         self._pidfds[descriptor] = process
         self._poll.register(descriptor, select.EPOLLIN)
