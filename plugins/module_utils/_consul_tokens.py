@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Policies and tokens of a Consul cluster, brought to what is wanted. No secret ever gets into a result or a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._consul_http import ConsulHttp, ConsulHttpError
+
+MANAGEMENT = "global-management"
+"""The policy that every Consul has and that may do everything."""
+
+
+@dataclass
+class Outcome:
+    """What was changed, or would be: for the module's result and its diff."""
+
+    changed: bool = False
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    tokens: list[dict[str, Any]] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+
+    def note(self, before: str | None, after: str | None) -> None:
+        """Something differs; either side is None when it is not there."""
+        self.changed = True
+        self.before += [before] if before else []
+        self.after += [after] if after else []
+
+
+def bootstrap(module: AnsibleModule, consul: ConsulHttp, outcome: Outcome) -> bool:
+    """Make the module's token the management token of a cluster that has none yet; whether it had to be done.
+
+    Consul before 1.14 chooses the secret itself. There the operator's token is made with it at once, and the chosen
+    one deleted, so that it is never written anywhere. Raises ConsulHttpError.
+    """
+    if consul.call("GET", "acl/token/self", accept=(403,)).status == 200:
+        return False
+    outcome.note(None, "management token: the operator's\n")
+    if module.check_mode:
+        return True
+    wanted = consul.token
+    assert wanted is not None
+    first = consul.call("PUT", "acl/bootstrap", {"BootstrapSecret": wanted}, accept=(403,))
+    if first.status == 403:
+        raise ConsulHttpError(
+            "forbidden",
+            "it has a management token already, and it is not the one that was given. Give that one; if it is lost, see "
+            f"'reset the ACL system' in Consul's documentation ({first.text.strip()[:100]})",
+            403,
+        )
+    chosen = first.data["SecretID"]
+    module.no_log_values.add(chosen)
+    if chosen == wanted:
+        return True
+    try:
+        body = {"SecretID": wanted, "Description": "management", "Policies": [{"Name": MANAGEMENT}]}
+        consul.call("PUT", "acl/token", body, token=chosen)
+        consul.call("DELETE", f"acl/token/{first.data['AccessorID']}")
+    except ConsulHttpError as error:
+        raise ConsulHttpError(
+            error.reason,
+            f"the cluster is bootstrapped, but the operator's management token could not be put in place of the first one "
+            f"(accessor {first.data['AccessorID']}), whose secret is gone: reset the ACL system; {error}",
+            error.status,
+        ) from None
+    return True
+
+
+class Policies:
+    """The policies by name, as Consul has them."""
+
+    def __init__(self, module: AnsibleModule, consul: ConsulHttp, outcome: Outcome, blind: bool) -> None:
+        self._check, self._consul, self._outcome = module.check_mode, consul, outcome
+        listed = [] if blind else consul.get("acl/policies")
+        self._ids: dict[str, str] = {policy["Name"]: policy["ID"] for policy in listed}
+
+    def ensure(self, wanted: dict[str, Any]) -> None:
+        """Create, change or delete one. Raises ConsulHttpError."""
+        name, number = wanted["name"], self._ids.get(wanted["name"])
+        now = self._consul.get(f"acl/policy/{number}") if number else None
+        if wanted["state"] == "absent":
+            action = self._remove(name, now)
+        else:
+            action = self._put(name, wanted, now)
+        self._outcome.policies.append({"name": name, "id": self._ids.get(name), "action": action})
+
+    def _remove(self, name: str, now: dict[str, Any] | None) -> str:
+        if now is None:
+            return "none"
+        self._outcome.note(_policy_text(now), None)
+        if not self._check:
+            self._consul.call("DELETE", f"acl/policy/{now['ID']}")
+        self._ids.pop(name)
+        return "deleted"
+
+    def _put(self, name: str, wanted: dict[str, Any], now: dict[str, Any] | None) -> str:
+        body = {"Name": name, "Description": wanted["description"], "Rules": wanted["rules"].strip() + "\n"}
+        if now is not None and all(now[part].strip() == body[part].strip() for part in ("Description", "Rules")):
+            return "none"
+        self._outcome.note(_policy_text(now) if now else None, _policy_text(body))
+        if not self._check:
+            path = f"acl/policy/{now['ID']}" if now else "acl/policy"
+            self._ids[name] = self._consul.call("PUT", path, body).data["ID"]
+        return "changed" if now else "created"
+
+
+class Tokens:
+    """The tokens, told apart by their description, and their secrets where this host needs them.
+
+    ``rotate``: a token whose secret Consul chooses is made anew; the ones before are left until ``prune``.
+    """
+
+    def __init__(
+        self, module: AnsibleModule, consul: ConsulHttp, outcome: Outcome, *, blind: bool, agent_file: Path | None
+    ) -> None:
+        self._module, self._check, self._consul, self._outcome = module, module.check_mode, consul, outcome
+        self._agent_file = agent_file
+        self._rotate: bool = module.params["rotate"]
+        self._prune: bool = module.params["prune"]
+        self._listed: list[dict[str, Any]] = [] if blind else consul.get("acl/tokens")
+
+    def ensure(self, wanted: dict[str, Any]) -> None:
+        """Create, change, place or delete one. Raises ConsulHttpError."""
+        same = [token for token in self._listed if token["Description"] == wanted["description"]]
+        same.sort(key=lambda token: token["CreateIndex"], reverse=True)
+        told: dict[str, Any] = {"description": wanted["description"], "accessor_id": None, "action": "none", "deleted": []}
+        if wanted["state"] == "absent":
+            told["deleted"] = self._delete(same)
+        else:
+            now = self._current(wanted, same)
+            told["action"], now = self._put(wanted, now)
+            told["accessor_id"] = now["AccessorID"] if now else None
+            told["placed"] = self._place(wanted, now)
+            others = [token for token in same if now and token["AccessorID"] != now["AccessorID"]]
+            if self._prune:
+                told["deleted"] = self._delete(others)
+            else:
+                told["others"] = [token["AccessorID"] for token in others]
+        self._outcome.tokens.append(told)
+
+    def _current(self, wanted: dict[str, Any], same: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """The token that is there already, with its secret: the operator's, the one in use here, else the newest."""
+        if wanted["secret_id"]:
+            answer = self._consul.call("GET", "acl/token/self", token=wanted["secret_id"], accept=(403,))
+            return answer.data if answer.status == 200 else None
+        if self._rotate:
+            return None
+        tokens = [self._consul.get(f"acl/token/{token['AccessorID']}") for token in same]
+        self._module.no_log_values.update(token["SecretID"] for token in tokens)
+        used = [self._placed(wanted), self._in_agent() if wanted["agent"] else None]
+        return next((token for token in tokens if token["SecretID"] in used), tokens[0] if tokens else None)
+
+    def _put(self, wanted: dict[str, Any], now: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
+        body: dict[str, Any] = {
+            "Description": wanted["description"],
+            "Policies": [{"Name": name} for name in wanted["policies"]],
+            "Local": False,
+        }
+        if now is not None and now["Description"] == body["Description"] and _names(now) == sorted(wanted["policies"]):
+            return "none", now
+        self._outcome.note(_token_text(now) if now else None, _token_text(body))
+        action = "changed" if now else ("rotated" if self._rotate and not wanted["secret_id"] else "created")
+        if self._check:
+            return action, now
+        if now is None:
+            if wanted["secret_id"]:
+                body["SecretID"] = wanted["secret_id"]
+            made = self._consul.call("PUT", "acl/token", body).data
+        else:
+            body |= {"AccessorID": now["AccessorID"], "SecretID": now["SecretID"]}
+            made = self._consul.call("PUT", f"acl/token/{now['AccessorID']}", body).data
+        self._module.no_log_values.add(made["SecretID"])
+        return action, made
+
+    def _delete(self, tokens: list[dict[str, Any]]) -> list[str]:
+        for token in tokens:
+            self._outcome.note(_token_text(token), None)
+            if not self._check:
+                self._consul.call("DELETE", f"acl/token/{token['AccessorID']}")
+        return [token["AccessorID"] for token in tokens]
+
+    def _place(self, wanted: dict[str, Any], now: dict[str, Any] | None) -> bool:
+        """Put the secret where this host uses it: in a file, and into the agent. Whether something had to be done."""
+        placed = False
+        secret = now["SecretID"] if now else None
+        if wanted["path"]:
+            placed |= self._to_file(wanted, secret)
+        if wanted["agent"] and (secret is None or self._in_agent() != secret):
+            self._outcome.note(None, f"agent token: {wanted['description']}\n")
+            placed = True
+            if secret is not None and not self._check:
+                self._consul.call("PUT", "agent/token/agent", {"Token": secret})
+        return placed
+
+    def _to_file(self, wanted: dict[str, Any], secret: str | None) -> bool:
+        path, changed = Path(wanted["path"]), False
+        if secret is None or self._placed(wanted) != secret:
+            self._outcome.note(None, f"{path}: token {wanted['description']}\n")
+            changed = True
+            if secret is not None and not self._check:
+                # Beside its target, so that the rename is atomic; made by mkstemp, so only root can read it meanwhile.
+                handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+                with os.fdopen(handle, "w") as file:
+                    file.write(secret + "\n")
+                self._rights(wanted, new)
+                self._module.atomic_move(new, str(path))
+        if path.exists() and self._rights(wanted, str(path)):
+            self._outcome.changed = changed = True
+        return changed
+
+    def _rights(self, wanted: dict[str, Any], path: str) -> bool:
+        module = self._module
+        changed: bool = module.set_owner_if_different(path, wanted["owner"], False)
+        changed = module.set_group_if_different(path, wanted["group"], changed)
+        return bool(module.set_mode_if_different(path, wanted["mode"], changed))
+
+    def _placed(self, wanted: dict[str, Any]) -> str | None:
+        if not wanted["path"]:
+            return None
+        try:
+            return Path(wanted["path"]).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+
+    def _in_agent(self) -> str | None:
+        """The token that the agent has kept; it tells it to nobody, but it writes it to a file of its own."""
+        if self._agent_file is None:
+            return None
+        try:
+            kept = json.loads(self._agent_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        token = kept.get("agent") if isinstance(kept, dict) else None
+        return token if isinstance(token, str) else None
+
+
+def _names(token: dict[str, Any]) -> list[str]:
+    return sorted(policy["Name"] for policy in token.get("Policies") or [])
+
+
+def _policy_text(policy: dict[str, Any]) -> str:
+    return f"policy {policy['Name']}: {policy['Description']}\n{policy['Rules'].strip()}\n"
+
+
+def _token_text(token: dict[str, Any]) -> str:
+    return f"token {token['Description']}: policies {', '.join(_names(token)) or 'none'}\n"
