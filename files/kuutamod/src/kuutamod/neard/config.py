@@ -100,7 +100,7 @@ def set_network_addr(home: Path, addr: str) -> bool:
     start, end = span
     if json.loads(text[start:end]) == addr:
         return False
-    _replace(path, text[:start] + json.dumps(addr) + text[end:])
+    replace_file(path, text[:start] + json.dumps(addr) + text[end:])
     return True
 
 
@@ -213,7 +213,7 @@ def _shown(value: object) -> str:
     return json.dumps(value)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Put ``text`` in the file's place; a link keeps pointing to it. :raises OSError: nothing changed."""
     path = path.resolve(strict=True)
     before = path.stat()

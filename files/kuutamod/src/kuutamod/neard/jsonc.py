@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|//[^\n]*|#[^\n]*|/\*.*?\*/', re.DOTALL)
 _NOT_NEWLINE = re.compile(r"[^\n]")
@@ -30,7 +31,7 @@ def parse(data: bytes) -> tuple[str, object]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonFault(f"byte {error.start} is not UTF-8", data[: error.start].count(b"\n") + 1) from None
-    plain = _blank_comments(text)
+    plain = blank_comments(text)
     try:
         return text, json.loads(plain, object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
@@ -40,16 +41,48 @@ def parse(data: bytes) -> tuple[str, object]:
         raise JsonFault("a number is too long" if isinstance(error, ValueError) else "nested too deeply") from None
 
 
+@dataclass(frozen=True)
+class Member:
+    """One field of an object, by offsets: its name begins at ``name_at``, its value lies between ``start`` and ``end``."""
+
+    name: str
+    name_at: int
+    start: int
+    end: int
+    comma: int | None
+    """Where the comma after it is, if there is one."""
+
+
 def value_span(text: str, path: Sequence[str]) -> tuple[int, int] | None:
     """Where in ``text``, which ``parse`` has accepted, the value at ``path`` begins and ends; None: no such field."""
-    plain = _blank_comments(text)
-    at: int | None = _skip(plain, 0)
+    plain = blank_comments(text)
+    at = _skip(plain, 0)
     for name in path:
-        at = None if at is None else _member(plain, at, name)
-    return None if at is None else (at, _end(plain, at)[1])
+        found = next((member for member in members(plain, at) if member.name == name), None)
+        if found is None:
+            return None
+        at = found.start
+    return at, _end(plain, at)[1]
 
 
-def _blank_comments(text: str) -> str:
+def members(plain: str, at: int) -> Iterator[Member]:
+    """The fields of the object that begins at ``at`` in a text without comments; none where no object begins."""
+    if plain[at] != "{":
+        return
+    at = _skip(plain, at + 1)
+    while plain[at] != "}":
+        name, end = _end(plain, at)
+        start = _skip(plain, _skip(plain, end) + 1)
+        end = _end(plain, start)[1]
+        after = _skip(plain, end)
+        comma = after if plain[after] == "," else None
+        yield Member(str(name), at, start, end, comma)
+        at = after if comma is None else _skip(plain, after + 1)
+
+
+def blank_comments(text: str) -> str:
+    """The text with spaces in place of its comments, so that every offset stays."""
+
     def blank(found: re.Match[str]) -> str:
         token = found[0]
         return token if token.startswith('"') else _NOT_NEWLINE.sub(" ", token)
@@ -68,21 +101,6 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _constant(name: str) -> object:
     raise JsonFault(f"{name} is not JSON")
-
-
-def _member(plain: str, at: int, name: str) -> int | None:
-    if plain[at] != "{":
-        return None
-    at = _skip(plain, at + 1)
-    while plain[at] != "}":
-        key, end = _end(plain, at)
-        value = _skip(plain, _skip(plain, end) + 1)
-        if key == name:
-            return value
-        at = _skip(plain, _end(plain, value)[1])
-        if plain[at] == ",":
-            at = _skip(plain, at + 1)
-    return None
 
 
 def _end(plain: str, at: int) -> tuple[object, int]:
