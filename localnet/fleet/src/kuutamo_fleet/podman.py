@@ -37,7 +37,7 @@ class Podman:
         environment["PATH"] = environment.get("PATH", "") + ":/usr/sbin:/sbin"
         text = machine.containers_conf()
         if text is not None and "CONTAINERS_CONF" not in environment:
-            path = directory.absolute() / CONFIG_FILE
+            path = directory.resolve() / CONFIG_FILE
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)

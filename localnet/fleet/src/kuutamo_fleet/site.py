@@ -25,7 +25,7 @@ class Site:
     @property
     def directory(self) -> Path:
         """Everything that belongs to the fleet."""
-        return self.root.absolute() / self.name
+        return self.root.resolve() / self.name
 
     @property
     def key(self) -> Path:
@@ -75,4 +75,4 @@ class Site:
     @property
     def archives(self) -> Path:
         """The release archives, shared by all fleets."""
-        return self.root.absolute() / "archives"
+        return self.root.resolve() / "archives"
