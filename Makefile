@@ -19,12 +19,13 @@ SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src tests tools
 
-.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration soak soak-ci bench docs links lock clean
+.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball soak soak-ci bench docs links lock clean
 
 help:
 	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
 	@echo "make localnet NEARD=/path     the same with a real neard"
 	@echo "make test                     lint, types, unit, conformance and integration tests, short simulation and soak"
+	@echo "make gates                    ansible-lint, ansible-test sanity, documentation, galaxy-importer, the installed tarball"
 	@echo "make simulate                 SEEDS=$(SEEDS) seeds FROM=$(FROM) of the deterministic simulation, on all cores"
 	@echo "make simulate-save            keep the shortened schedule of a broken SEED=s as a regression test, NAME=words"
 	@echo "make explore                  MINUTES=$(MINUTES) of exhaustive search: two nodes, up to FAULTS=$(FAULTS) faults"
@@ -35,8 +36,17 @@ help:
 	@echo "make lock                     renew the locked requirements"
 	@echo "make clean                    remove the virtual environment and everything built"
 
+# The tools that judge and test the collection, for the oldest and the newest ansible-core that it supports.
+build/ansible-2.19/ready: requirements/ansible-2.19.lock tools/venv.sh
+	sh tools/venv.sh build/ansible-2.19 $< 11 13
+	touch $@
+
+# Its Python is not to be had on every machine; what needs it says so and is skipped there.
+build/ansible-2.21/ready: requirements/ansible-2.21.lock tools/venv.sh
+	sh tools/venv.sh build/ansible-2.21 $< 12 14 && touch $@ || test $$? = 3
+
 # The packages of this repository are installed as they lie there.
-PACKAGES := files/kuutamod localnet/standin localnet/network
+PACKAGES := files/kuutamod localnet/standin localnet/network localnet/fleet
 
 $(VENV)/ready: requirements/dev.lock $(PACKAGES:%=%/pyproject.toml)
 	sh tools/venv.sh $(VENV) requirements/dev.lock 11 14 $(PYTHON)
@@ -51,7 +61,7 @@ build/py-consul/ready: requirements/py-consul.lock $(VENV)/ready
 localnet: $(VENV)/ready
 	$(BIN)/kuutamo-localnet up $(if $(NEARD),--neard $(NEARD))
 
-test: lint unit simulate-ci integration soak-ci
+test: lint unit gates simulate-ci integration soak-ci
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check $(CODE)
@@ -74,6 +84,36 @@ simulate-ci: $(VENV)/ready
 
 explore: $(VENV)/ready
 	PYTHONPATH=tests $(BIN)/python -m exhaustive explore --minutes $(MINUTES) --faults $(FAULTS)
+
+# Ansible's own judges, two at a time.
+gates: build/ansible-2.19/ready build/ansible-2.21/ready
+	sh tools/collection.sh build/collections
+	$(MAKE) --no-print-directory --jobs $(JOBS) gate-sanity-2.21 gate-sanity-2.19 gate-lint gate-documents gate-tarball
+
+GATE = sh tools/gate.sh
+ANSIBLE = sh tools/ansible-env.sh build/ansible-2.19 build/collections
+COLLECTION := build/collections/ansible_collections/kuutamo/near
+TARBALL = build/tarball/kuutamo-near-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
+
+gate-sanity-%:
+	$(GATE) "ansible-test sanity, ansible-core $*" sh tools/sanity.sh build/ansible-$* build/sanity-$*
+
+gate-lint:
+	$(GATE) "ansible-lint" $(ANSIBLE) sh -c 'cd $(COLLECTION) && ansible-lint'
+
+gate-documents:
+	$(GATE) "antsibull-docs" $(ANSIBLE) antsibull-docs lint-collection-docs --plugin-docs $(COLLECTION)
+	$(GATE) "antsibull-changelog" $(ANSIBLE) sh tools/changelog.sh $(COLLECTION)
+
+# What a user installs.
+gate-tarball:
+	rm -rf build/tarball
+	$(GATE) "ansible-galaxy collection build" $(ANSIBLE) ansible-galaxy collection build --output-path build/tarball $(COLLECTION)
+	$(GATE) "galaxy-importer" $(ANSIBLE) sh tools/import-tarball.sh $(TARBALL)
+	for core in 2.19 2.21; do \
+	    $(GATE) "installed with ansible-core $$core" \
+	        sh tools/ansible-env.sh build/ansible-$$core . sh tools/install-tarball.sh $(TARBALL) build/installed-$$core || exit; \
+	done
 
 integration: $(VENV)/ready build/py-consul/ready
 	$(PYTEST) -n $(SCENARIOS) --dist loadfile tests/integration

@@ -22,7 +22,7 @@ from kuutamod.hooks.call import HookEvent
 
 ROOT = Path(__file__).parents[2]
 README, OPERATIONS, METRICS = ROOT / "README.md", ROOT / "docs" / "operations.md", ROOT / "docs" / "metrics.md"
-WRITTEN = sorted({README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "settings.md"})
+WRITTEN = sorted({README, *(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "settings.md"})
 WIDEST = 128
 """Columns, but for tables."""
 
