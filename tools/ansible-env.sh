@@ -8,7 +8,7 @@ home=$(cd "$(dirname "$0")/.." && pwd)/build/home
 shift 2
 mkdir -p "$home"
 : >"$home/ansible.cfg"
-export HOME="$home" ANSIBLE_HOME="$home/.ansible" ANSIBLE_COLLECTIONS_PATH="$collections" ANSIBLE_NOCOLOR=1
+export HOME="$home" ANSIBLE_HOME="$home/.ansible" ANSIBLE_COLLECTIONS_PATH="$collections" ANSIBLE_NOCOLOR=1 NO_COLOR=1
 export ANSIBLE_CONFIG="$home/ansible.cfg" PATH="$bin:/usr/local/bin:/usr/bin:/bin"
 unset ANSIBLE_ROLES_PATH ANSIBLE_LIBRARY ANSIBLE_INVENTORY
 exec "$@"
