@@ -154,11 +154,11 @@ def test_what_a_token_may_not_read_spoils_nothing_else(guarded: ConsulServer, ac
     assert (no_operator.consul.servers, no_operator.consul.voters, no_operator.consul.tolerance) == (1, None, 0)
 
     few = seen(lock, below(members_prefix(account)))
-    assert unread(few) == {"config", "request", "history"}
+    assert unread(few) == {"config", "request", "history", "maintenance"}
     assert (few.lock, few.members) == (everything.lock, everything.members)
 
-    assert unread(seen(lock, below(history_prefix(account)))) == {"config", "request", "members"}
-    assert unread(seen()) == {"lock", "members", "config", "request", "history"}
+    assert unread(seen(lock, below(history_prefix(account)))) == {"config", "request", "members", "maintenance"}
+    assert unread(seen()) == {"lock", "members", "config", "request", "history", "maintenance"}
 
 
 def test_an_unknown_token_reads_nothing(guarded: ConsulServer, account: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kuutamod.consul.health import ConsulHealth
+from kuutamod.consul.maintenance import Maintenance
 from kuutamod.consul.overview import Overview
 from kuutamod.core.events import SeenMember
 from kuutamod.core.model import LockView
@@ -13,6 +14,7 @@ from kuutamod.core.protocol import (
     Ask,
     FleetConfig,
     LockRecord,
+    MaintenanceRecord,
     Mark,
     MemberRecord,
     Outcome,
@@ -93,6 +95,7 @@ WELL = Overview(
     history=(PRESENT, PAST),
     consul=ConsulHealth("10.0.0.1:8300", 3, 3, 1),
 )
+MAINTENANCE = Maintenance("session-m", 8, MaintenanceRecord("alice@desk", NOW - 300, "kernel update"))
 PAUSE = Pause(NOW + 750, by="alice", reason="kernel update")
 REQUEST = Request(
     "r1",

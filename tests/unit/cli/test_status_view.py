@@ -18,7 +18,21 @@ from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.events import SeenMember
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import Ask, FleetConfig, LockRecord, Mark, Outcome, Pause, Request, Step, TermRecord
-from unit.cli.fleets import DONE, HOLDER, NOW, PAST, PAUSE, PRESENT, RECORD, REQUEST, WELL, changed, free, silent
+from unit.cli.fleets import (
+    DONE,
+    HOLDER,
+    MAINTENANCE,
+    NOW,
+    PAST,
+    PAUSE,
+    PRESENT,
+    RECORD,
+    REQUEST,
+    WELL,
+    changed,
+    free,
+    silent,
+)
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 EVIL = "\x1b[2J\x1b]0;x\x07\r\n\u202e\u65e5\u672c" + "long " * 40
@@ -196,6 +210,14 @@ def test_last_event(record: TermRecord, text: str) -> None:
 def test_requests(request_: Request | None, text: str | None) -> None:
     told = [line for line in below(replace(WELL, request=request_)) if "request" in line]
     assert told == ([] if text is None else [text])
+
+
+def test_who_has_the_fleet_to_himself_is_shown() -> None:
+    shown = below(replace(WELL, maintenance=MAINTENANCE))
+    assert "maintenance by alice@desk for 5m00s, since 07:55:00 UTC: kernel update" in shown
+    strange = "maintenance lock held by session session-m, with a value that is not ours"
+    assert strange in below(replace(WELL, maintenance=replace(MAINTENANCE, record=None)))
+    assert not any("maintenance" in line for line in below(WELL))
 
 
 def test_pauses_are_red_and_tell_who_why_and_how_long() -> None:

@@ -18,7 +18,7 @@ from kuutamod.core.model import LockView
 from kuutamod.core.protocol import FleetConfig, Pause
 from kuutamod.fleet import status_json
 from kuutamod.fleet.verdict import Health, Verdict
-from unit.cli.fleets import DONE, NOW, PAST, PAUSE, PRESENT, RECORD, REQUEST, WELL, changed, free
+from unit.cli.fleets import DONE, MAINTENANCE, NOW, PAST, PAUSE, PRESENT, RECORD, REQUEST, WELL, changed, free
 
 TERM_42 = {
     "term": 42,
@@ -58,8 +58,16 @@ def printed(overview: Overview) -> dict[str, Any]:
     return found
 
 
+_PARTS = ("lock", "nodes", "config", "request", "history", "consul", "maintenance")
+
+
 def test_a_whole_object() -> None:
-    overview = replace(WELL, request=REQUEST, config=FleetConfig(pauses=(PAUSE, Pause(NOW - 1)), no_takeover=("node-c",)))
+    overview = replace(
+        WELL,
+        maintenance=MAINTENANCE,
+        request=REQUEST,
+        config=FleetConfig(pauses=(PAUSE, Pause(NOW - 1)), no_takeover=("node-c",)),
+    )
     found = printed(overview)
     nodes = found.pop("nodes")
     assert found == {
@@ -97,6 +105,7 @@ def test_a_whole_object() -> None:
             "failure_tolerance": 1,
             "estimated": None,
         },
+        "maintenance": {"by": "alice@desk", "since": NOW - 300, "reason": "kernel update", "session": "session-m"},
         "unreadable": {},
     }
     assert nodes[0] == {
@@ -128,10 +137,10 @@ def test_a_whole_object() -> None:
 def test_the_fields_do_not_depend_on_what_is_there() -> None:
     full = printed(replace(WELL, request=DONE))
     nothing = Unread("denied")
-    empty = printed(Overview("a", nothing, nothing, nothing, nothing, nothing, nothing))
+    empty = printed(Overview("a", *[nothing] * len(_PARTS)))
     unreachable = json.loads(status_json.text(status_json.unreachable("a", NOW, Verdict(Health.UNKNOWN, "down"))))
     assert list(full) == list(empty) == list(unreachable)
-    assert empty["unreadable"] == dict.fromkeys(("lock", "nodes", "config", "request", "history", "consul"), "denied")
+    assert empty["unreadable"] == dict.fromkeys(_PARTS, "denied")
     assert (empty["code"], empty["health"], empty["lock"], empty["nodes"]) == (3, "unknown", None, [])
     assert (unreachable["code"], unreachable["verdict"]) == (3, "down")
     assert (full["request"]["outcome"], full["request"]["ended"]) == ("done", NOW - 120)

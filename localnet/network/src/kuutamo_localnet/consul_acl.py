@@ -25,13 +25,15 @@ key_prefix "kuutamod/{account}/" {{ policy = "read" }}
 operator = "read"
 """
 
-OPERATOR_RULES = (
-    READER_RULES
-    + """
+OPERATOR_RULES = """
+session_prefix "" {{ policy = "write" }}
+key "kuutamod-leader/{account}" {{ policy = "read" }}
+key_prefix "kuutamod/{account}/" {{ policy = "read" }}
+operator = "read"
 key "kuutamod/{account}/requests/current" {{ policy = "write" }}
 key "kuutamod/{account}/config" {{ policy = "write" }}
+key "kuutamod/{account}/maintenance" {{ policy = "write" }}
 """
-)
 """As in docs/operations.md."""
 
 

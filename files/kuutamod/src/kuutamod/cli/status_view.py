@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..consul.health import ConsulHealth
+from ..consul.maintenance import Maintenance
 from ..consul.overview import Overview, Unread
 from ..core.model import LockView, State
 from ..core.protocol import Mark, Outcome, Pause, Request, TermRecord
@@ -48,6 +49,7 @@ _PARTS = {
     "request": "the request",
     "history": "the history",
     "consul": "Consul's health",
+    "maintenance": "the maintenance lock",
 }
 _OUTCOMES = {Outcome.DONE: Style.GREEN}
 
@@ -122,6 +124,7 @@ def _below(overview: Overview, now: float) -> list[Span]:
     word = verdict(overview)
     found = [Span(word.text, _HEALTH[word.health])]
     found += [Span(_pause(pause, now), Style.ALARM) for pause in pauses(overview, now)]
+    found += _maintenance(overview.maintenance, now)
     last = newest(overview)
     if last is not None:
         found.append(Span(f"last event: {event(last, now)}"))
@@ -138,6 +141,18 @@ def _pause(pause: Pause, now: float) -> str:
     whom = f"{pause.node} is PAUSED" if pause.node else "PAUSED: no automatic takeover or handover"
     left, by = duration(pause.until - now), f" by {pause.by}" if pause.by else ""
     return f"{whom} for {left} more, until {clock(pause.until)} UTC{by}: {pause.reason or 'no reason given'}"
+
+
+def _maintenance(held: Maintenance | Unread | None, now: float) -> Sequence[Span]:
+    if held is None or isinstance(held, Unread):
+        return ()
+    if held.record is None:
+        return (Span(f"maintenance lock held by session {held.session}, with a value that is not ours", Style.CYAN),)
+    record = held.record
+    since = f"{duration(now - record.since)}, since {clock(record.since)} UTC"
+    return (
+        Span(f"maintenance by {record.by or 'somebody'} for {since}: {record.reason or 'no reason given'}", Style.CYAN),
+    )
 
 
 def event(record: TermRecord, now: float) -> str:

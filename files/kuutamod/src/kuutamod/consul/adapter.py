@@ -303,7 +303,7 @@ class ConsulAdapter:
             session = await self._ask(
                 self._session,
                 "create-session",
-                lambda client: sessions.create(client, self._node_id, self._law),
+                lambda client: sessions.create(client, self._node_id, self._law.session_ttl, self._law.guard_time),
                 3 * self._law.request_deadline,
             )
         except ConsulError as error:

@@ -83,9 +83,8 @@ class TokenSource:
 def connect(address: Address, settings: ConsulSettings, token: str | None, read_deadline: float) -> Any:
     """A client of the library for one URL; ``read_deadline`` is seconds for each wait on the socket. Sends nothing yet."""
     _forget_environment()
-    verify = True if settings.ca_file is None else str(settings.ca_file)
     client = consul.Consul(
-        host=address.host, port=address.port, scheme=address.scheme, verify=verify, cert=_certificate(settings)
+        host=address.host, port=address.port, scheme=address.scheme, verify=settings.verify, cert=_certificate(settings)
     )
     session: requests.Session = client.http.session
     session.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment

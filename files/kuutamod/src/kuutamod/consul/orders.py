@@ -101,8 +101,8 @@ def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> P
         if old is not None and old.id == request.id:
             return Placed(old, index)  # written through another URL, whose answer was lost
         if old is not None and old.outcome is None:
-            if not _abandoned(old, request.issued):
-                raise ConsulError(Fault.CONFLICT, f"{_pending(old)} is pending; one request at a time")
+            if why := obstacle(old, request.issued):
+                raise ConsulError(Fault.CONFLICT, why)
             _swap(client, key, index, replace(old, outcome=Outcome.EXPIRED, why="nobody ended it"))
             continue
         writes.begin()
@@ -122,6 +122,18 @@ def finish(request: Request, least: float) -> float:
     """Seconds after its end that a request may need to end in its outcome: ``least``, and more if a neard has to start."""
     slow = request.ask is Ask.RESTART or request.allow_restart
     return least + (START if slow and begun(request) else 0.0)
+
+
+def obstacle(request: Request | None, now: float) -> str:
+    """Why no other request can be placed at ``now`` (Unix seconds), beside this one; empty when one can be."""
+    if request is None or request.outcome is not None or _abandoned(request, now):
+        return ""
+    return f"{_pending(request)} is pending; one request at a time"
+
+
+def obstructed(error: ConsulError) -> bool:
+    """Was a new request refused because another one is pending? Other conflicts have the reasons of a transaction."""
+    return error.fault is Fault.CONFLICT and not error.refusals
 
 
 def _abandoned(request: Request, now: float) -> bool:

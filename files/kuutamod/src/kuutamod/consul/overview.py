@@ -30,6 +30,7 @@ from ..core.protocol import (
 from .answers import Entry, lock_view, read_key, read_names, read_tree
 from .faults import ELSEWHERE, ConsulError, Fault, classify
 from .health import ConsulHealth, read_health
+from .maintenance import Maintenance, read_maintenance
 from .once import ask_once
 from .settings import ConsulSettings
 
@@ -50,7 +51,8 @@ class Unread:
 
 @dataclass(frozen=True)
 class Overview:
-    """One account's fleet as Consul shows it. ``request`` None: nobody has asked for anything yet.
+    """One account's fleet as Consul shows it. ``request`` None: nobody has asked for anything yet. ``maintenance`` None:
+    nobody has the fleet to itself.
 
     ``members`` are sorted by node id, ``history`` has the newest term first.
     """
@@ -62,6 +64,7 @@ class Overview:
     request: Request | Unread | None
     history: tuple[TermRecord, ...] | Unread
     consul: ConsulHealth | Unread
+    maintenance: Maintenance | Unread | None = None
 
 
 def read_overview(settings: ConsulSettings, account_id: str, terms: int, deadline: float) -> Overview:
@@ -81,6 +84,7 @@ def _overview(client: Any, account_id: str, terms: int) -> Overview:
         request=_part(lambda: _request(client, account_id)),
         history=_part(lambda: _history(client, account_id, terms)),
         consul=_part(lambda: read_health(client)),
+        maintenance=_part(lambda: read_maintenance(client, account_id)),
     )
 
 

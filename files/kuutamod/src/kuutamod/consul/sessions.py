@@ -7,23 +7,22 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.lease import LeaseLaw
 from . import transactions
 from .answers import transact
 from .faults import ConsulError, Fault
 
 
-def create(client: Any, name: str, law: LeaseLaw) -> str:
+def create(client: Any, name: str, ttl_seconds: float, lock_delay: float) -> str:
     """Create a session without checks and read it back: Consul ignores misspelt fields and bends others silently.
 
-    Returns its id. Raises ConsulError; a session that is not as asked for is destroyed.
+    Both numbers in seconds. Returns its id. Raises ConsulError; a session that is not as asked for is destroyed.
     """
-    ttl, delay = _number(law.session_ttl), _number(law.guard_time)
+    ttl, delay = _number(ttl_seconds), _number(lock_delay)
     session = str(client.session.create(name=name, checks=[], lock_delay=delay, behavior="release", ttl=ttl))
     found = read(client, session)
     if found is None:
         why = f"the new session {session} cannot be read back; the Consul token needs session:read on this node"
-    elif wrong := _differences(found, f"{ttl}s", law.guard_time):
+    elif wrong := _differences(found, f"{ttl}s", lock_delay):
         why = f"the new session is not as asked for: {', '.join(wrong)}"
     else:
         return session

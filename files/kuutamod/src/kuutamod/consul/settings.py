@@ -68,6 +68,11 @@ class ConsulSettings:
             raise ValueError(f"the Consul key file {self.key_file} is set without a certificate file; set both")
 
     @property
+    def verify(self) -> bool | str:
+        """What Consul's certificate is checked against: the public authorities (True) or those of a file."""
+        return True if self.ca_file is None else str(self.ca_file)
+
+    @property
     def addresses(self) -> tuple[Address, ...]:
         """The URLs, taken apart."""
         return tuple(parse_url(url) for url in self.urls)

@@ -94,6 +94,11 @@ def swap(key: str, index: int, value: str) -> list[Operation]:
     return [_operation("cas", key, Index=index, Value=_encoded(value))]
 
 
+def delete(key: str, index: int) -> list[Operation]:
+    """Delete ``key`` if it is still as it was at ``index``, whoever holds it."""
+    return [_operation("check-index", key, Index=index), _operation("delete", key)]
+
+
 def confirm(lock_key: str, lock_index: int, config_key: str, config_index: int, value: str) -> list[Operation]:
     """Write the fleet's config if neither it (index 0: missing) nor the lock has changed."""
     write = _operation("cas", config_key, Index=config_index, Value=_encoded(value))

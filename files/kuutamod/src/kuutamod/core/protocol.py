@@ -50,6 +50,11 @@ def request_key(account_id: str) -> str:
     return f"kuutamod/{account_id}/requests/current"
 
 
+def maintenance_key(account_id: str) -> str:
+    """The lock that keeps two operators' maintenance runs apart; held by a session of the run."""
+    return f"kuutamod/{account_id}/maintenance"
+
+
 def history_prefix(account_id: str) -> str:
     """One record per term below it."""
     return f"kuutamod/{account_id}/history/"
@@ -317,6 +322,30 @@ class Request:
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
         return filled(cls, data, ask=ask, outcome=outcome, marks=tuple(marks), **words)
+
+
+# --- maintenance ---
+
+
+@dataclass(frozen=True)
+class MaintenanceRecord:
+    """The value of the maintenance lock: who works on the fleet, since when, why. It counts while a session holds it."""
+
+    by: str
+    since: float
+    reason: str = ""
+
+    def to_json(self) -> str:
+        """The text that goes into Consul."""
+        return dumps(vars(self))
+
+    @classmethod
+    def from_json(cls, value: bytes | str | None) -> MaintenanceRecord | None:
+        """The record, or None when the text is not one. What people say in it is cut to ``LONGEST_WORD`` letters."""
+        data = loads(value)
+        if data is None or number(data.get("since")) is None:
+            return None
+        return filled(cls, data, **{name: (text(data.get(name)) or "")[:LONGEST_WORD] for name in ("by", "reason")})
 
 
 # --- history ---

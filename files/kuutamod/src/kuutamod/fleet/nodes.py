@@ -116,5 +116,6 @@ def unread(overview: Overview) -> dict[str, str]:
         "request": overview.request,
         "history": overview.history,
         "consul": overview.consul,
+        "maintenance": overview.maintenance,
     }
     return {name: part.why for name, part in parts.items() if isinstance(part, Unread)}

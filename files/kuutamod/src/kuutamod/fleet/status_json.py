@@ -11,6 +11,7 @@ import json
 import math
 
 from ..consul.health import ConsulHealth
+from ..consul.maintenance import Maintenance
 from ..consul.overview import Overview, Unread
 from ..core.model import LockView
 from ..core.protocol import Pause, Request
@@ -28,11 +29,12 @@ def status(overview: Overview, now_unix: float) -> Json:
         "at": now_unix,
         **_health(verdict(overview)),
         "lock": lock(overview),
-        "nodes": [_node(node) for node in nodes(overview, now_unix)],
-        "pauses": [_pause(pause, now_unix) for pause in pauses(overview, now_unix)],
+        "nodes": [node(each) for each in nodes(overview, now_unix)],
+        "pauses": [pause(each, now_unix) for each in pauses(overview, now_unix)],
         "request": request(overview.request),
         "last_term": None if last is None else last.told(),
         "consul": _consul(overview.consul),
+        "maintenance": maintenance(overview.maintenance),
         "unreadable": unread(overview),
     }
 
@@ -49,6 +51,7 @@ def unreachable(account_id: str, now_unix: float, word: Verdict) -> Json:
         "request": None,
         "last_term": None,
         "consul": None,
+        "maintenance": None,
         "unreadable": {},
     }
 
@@ -100,7 +103,8 @@ def _lock_record(view: LockView) -> Json:
     }
 
 
-def _node(node: NodeView) -> Json:
+def node(node: NodeView) -> Json:
+    """One node."""
     record = node.record
     return {
         "node": record.node_id,
@@ -125,7 +129,8 @@ def _node(node: NodeView) -> Json:
     }
 
 
-def _pause(pause: Pause, now: float) -> Json:
+def pause(pause: Pause, now: float) -> Json:
+    """A pause, as it is at a moment (Unix seconds)."""
     return {
         "node": pause.node or None,
         "until": pause.until,
@@ -163,6 +168,15 @@ def request(request: Request | Unread | None) -> Json | None:
         "ended": None if request.outcome is None else ended_at(request),
         "why": request.why,
     }
+
+
+def maintenance(held: Maintenance | Unread | None) -> Json | None:
+    """Who has the fleet to itself; None when nobody has, or it is not known."""
+    if held is None or isinstance(held, Unread):
+        return None
+    record = held.record
+    about = {"by": None, "since": None, "reason": None} if record is None else dict(vars(record))
+    return {**about, "session": held.session}
 
 
 def _consul(health: ConsulHealth | Unread) -> Json | None:
