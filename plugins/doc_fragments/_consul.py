@@ -67,14 +67,15 @@ options:
       - A file with the secret id of the ACL token, on the host that runs the module.
       - If not set, the environment variable E(CONSUL_HTTP_TOKEN_FILE) is used, unless there is a O(token).
     type: path
-  timeout:
+  consul_timeout:
     description:
-      - Seconds for Consul to answer one question.
+      - Seconds for Consul to answer one question, 0.1 to 600.
     type: float
     default: 10.0
 requirements:
   - Python 3.11 or later on the host that runs the module
-  - python-consul2 or py-consul on the host that runs the module; the virtual environment of kuutamod has it
+  - python-consul2 or py-consul on the host that runs the module; the virtual environment of kuutamod has it. Not its
+    unmaintained predecessor python-consul, which is Debian 12's python3-consul
 notes:
   - Run it on a host that reaches Consul, such as any host of the fleet, with the Python of kuutamod's virtual environment
     as C(ansible_python_interpreter), or on the controller with C(delegate_to).

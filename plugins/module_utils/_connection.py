@@ -8,6 +8,7 @@ Everything behind it is the daemon's own code (``_kuutamod``), so daemon, kuutam
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +20,20 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 from ansible.module_utils.common.parameters import AnsibleFallbackNotFound
 from ansible.module_utils.parsing.convert_bool import boolean
 
+LIBRARY = "python-consul2"
+LIBRARY_FAULT: str | None = None
 try:
+    from ._kuutamod.consul import library
     from ._kuutamod.consul.faults import ConsulError, Fault
     from ._kuutamod.consul.settings import ConsulSettings
-except ImportError:
-    LIBRARY_FAULT: str | None = traceback.format_exc()
-else:
-    LIBRARY_FAULT = None
+    from ._kuutamod.fleet.follow import in_words
+    from ._kuutamod.fleet.order import DEADLINE, Connection
+except (ImportError, SyntaxError):  # no library, or a Python that is too old
+    LIBRARY_FAULT = traceback.format_exc()
+    DEADLINE = 10.0
+    ConsulSettings = object  # type: ignore[assignment, misc]
+
+OLDEST_PYTHON = (3, 11)
 
 
 def _address() -> SplitResult:
@@ -80,50 +88,101 @@ SPEC: dict[str, dict[str, Any]] = {
     "client_key": {"type": "path", "no_log": False, "fallback": (env_fallback, ["CONSUL_CLIENT_KEY"])},
     "token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["CONSUL_HTTP_TOKEN"])},
     "token_file": {"type": "path", "no_log": False, "fallback": _from(_token_file)},
-    "timeout": {"type": "float", "default": 10.0},
+    "consul_timeout": {"type": "float", "default": DEADLINE},
 }
 SHORTEST_TOKEN = 8
 """Ansible hides a secret by replacing its letters everywhere; one of a few letters would spoil every message."""
+MOST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Connection:
-    """Whom to ask about which account. ``timeout``: seconds for one answer."""
+class _Unverified(ConsulSettings):
+    """Settings with which nobody checks who answers, as an operator asked. No setting of the daemon can become this."""
 
-    account_id: str
-    consul: ConsulSettings
-    timeout: float
+    @property
+    def verify(self) -> bool | str:
+        """Checked against nothing."""
+        return False
+
+
+def spec(**options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of a module: those of the connection, and its own."""
+    return {**SPEC, **options}
 
 
 def connection(module: AnsibleModule) -> Connection:
     """The module's connection; ends the module with one clear message when an option or the library is wrong."""
-    if LIBRARY_FAULT is not None:
-        module.fail_json(msg=missing_required_lib("python-consul2"), reason="no_library", exception=LIBRARY_FAULT)
+    _check_library(module)
     given = module.params
     token = given["token"]
     if token is not None and len(token) < SHORTEST_TOKEN:
-        module.fail_json(msg="token: too short to be a secret id; a policy's or role's name is not one", reason="options")
+        refuse(module, "options", "token: too short to be a secret id; a policy's or role's name is not one")
+    if not 0.1 <= given["consul_timeout"] <= MOST_SECONDS:
+        refuse(
+            module,
+            "options",
+            f"consul_timeout: {given['consul_timeout']:g} is not between 0.1 and {MOST_SECONDS:g} seconds",
+        )
+    if not given["account_id"].strip():
+        refuse(module, "options", "account_id: it is empty; it is the validator's account, such as validator.pool.near")
+    files = {name: _file(module, name) for name in ("token_file", "ca_path", "client_cert", "client_key")}
     host = f"[{given['host']}]" if ":" in given["host"] else given["host"]
+    if not given["validate_certs"] and given["scheme"] == "https":
+        module.warn("validate_certs is false: whoever answers gets the token and is believed")
     try:
-        consul = ConsulSettings(
+        kind = ConsulSettings if given["validate_certs"] else _Unverified
+        consul = kind(
             urls=(f"{given['scheme']}://{host}:{given['port']}",),
             token=token,
-            token_file=_path(given["token_file"]),
-            ca_file=_path(given["ca_path"]),
-            cert_file=_path(given["client_cert"]),
-            key_file=_path(given["client_key"]),
+            token_file=files["token_file"],
+            ca_file=files["ca_path"],
+            cert_file=files["client_cert"],
+            key_file=files["client_key"],
         )
     except ValueError as error:
-        module.fail_json(msg=str(error), reason="options")
-    return Connection(given["account_id"], consul, given["timeout"])
+        refuse(module, "options", str(error))
+    return Connection(given["account_id"], consul, given["consul_timeout"])
 
 
-def fail(module: AnsibleModule, error: ConsulError, **results: Any) -> NoReturn:
-    """End the module: Consul can't be asked, or refuses. ``reason`` is a word for programs."""
-    reason = {Fault.NO_LEADER: "no_leader", Fault.FORBIDDEN: "forbidden", Fault.CONFLICT: "conflict"}.get(error.fault)
-    module.fail_json(msg=f"Consul: {error}", reason=reason or "unreachable", **results)
+def _check_library(module: AnsibleModule) -> None:
+    """End the module unless its Python and the Consul client library are ones that it works with."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted, found = ".".join(map(str, OLDEST_PYTHON)), ".".join(map(str, sys.version_info[:3]))
+        why = f"Python {wanted} or later is needed on the host that runs the module; {sys.executable} is {found}"
+        refuse(module, "no_library", f"{why}. Set ansible_python_interpreter, such as to that of kuutamod's environment")
+    if LIBRARY_FAULT is not None:
+        refuse(module, "no_library", missing_required_lib(LIBRARY), exception=LIBRARY_FAULT)
+    if why := library.fault():
+        refuse(module, "no_library", why)
+
+
+def refuse(module: AnsibleModule, reason: str, text: str, /, **results: Any) -> NoReturn:
+    """End the module: nothing was asked for, or it did not end well. ``reason`` is a word for programs."""
+    module.fail_json(msg=text, **{"changed": False, "reason": reason, **results})
     raise AssertionError  # fail_json ends the process
 
 
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text is not None else None
+def fail(module: AnsibleModule, error: ConsulError, **results: Any) -> NoReturn:
+    """End the module: Consul can't be asked, or refuses."""
+    words = {Fault.NO_LEADER: "no_leader", Fault.FORBIDDEN: "forbidden", Fault.CONFLICT: "conflict"}
+    remedy = {
+        Fault.NO_LEADER: "; no quorum: at least half of Consul's servers don't take part",
+        Fault.FORBIDDEN: "; set token or token_file" if not _has_token(module) else "",
+    }.get(error.fault, "")
+    refuse(module, words.get(error.fault, "unreachable"), f"{in_words(error)}{remedy}", **results)
+
+
+def _has_token(module: AnsibleModule) -> bool:
+    return bool(module.params["token"] or module.params["token_file"])
+
+
+def _file(module: AnsibleModule, name: str) -> Path | None:
+    """The file that an option names; ends the module when it can't be read."""
+    text = module.params[name]
+    if text is None:
+        return None
+    try:
+        Path(text).open("rb").close()
+    except OSError as error:
+        refuse(module, "options", f"{name}: {text} can't be read on the host that runs the module: {error.strerror}")
+    return Path(text)

@@ -1,1 +1,0 @@
-../../../../files/kuutamod/src/kuutamod/cli/__init__.py

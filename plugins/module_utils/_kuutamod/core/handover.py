@@ -1,0 +1,1 @@
+../../../../files/kuutamod/src/kuutamod/core/handover.py

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a module of the collection as Ansible does: its ``main`` with arguments, its one JSON object as the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+ROOT = Path(__file__).parents[3]
+
+
+@cache
+def collections() -> Path:
+    """A directory in which Ansible and Python find this checkout as the collection."""
+    tree = Path(mkdtemp(prefix="kuutamo-collections-"))
+    place = tree / "ansible_collections" / "kuutamo"
+    place.mkdir(parents=True)
+    (place / "near").symlink_to(ROOT)
+    return tree
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a module ended: whether it failed, and its results."""
+
+    failed: bool
+    results: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.results[name]
+
+    @property
+    def told(self) -> tuple[bool, bool]:
+        """Failed, changed."""
+        return self.failed, self.results.get("changed", False)
+
+    @property
+    def warnings(self) -> str:
+        """All that it warned of. Ansible keeps a process's warnings, so there may be older ones among them."""
+        return json.dumps(self.results.get("warnings", []))
+
+
+def module(name: str) -> Any:
+    """The module as Python sees it."""
+    return _plugin(f"modules.{name}")
+
+
+def shared(name: str) -> Any:
+    """A file of the daemon as the modules have it."""
+    return _plugin(f"module_utils._kuutamod.{name}")
+
+
+def _plugin(name: str) -> Any:
+    if str(collections()) not in sys.path:
+        sys.path.insert(0, str(collections()))
+    return importlib.import_module(f"ansible_collections.kuutamo.near.plugins.{name}")
+
+
+def run(name: str, check: bool = False, diff: bool = False, **options: Any) -> Answer:
+    """Run the module to its end, in this process."""
+    arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": diff}
+    out = io.StringIO()
+    code: object = None
+    with patch_module_args(arguments), contextlib.redirect_stdout(out):
+        try:
+            module(name).main()
+        except SystemExit as end:
+            code = end.code
+    text = out.getvalue()
+    assert text, "the module printed nothing"
+    results = json.loads(text.splitlines()[-1])
+    assert code == (1 if results.get("failed") else 0)
+    check_documented(name, results)
+    return Answer(bool(results.get("failed")), results)
+
+
+OF_ANSIBLE = {"changed", "failed", "msg", "invocation", "warnings", "deprecations", "diff", "exception"}
+
+
+def documented(name: str) -> dict[str, Any]:
+    """The module's RETURN."""
+    found: dict[str, Any] = yaml.safe_load(module(name).RETURN)
+    return found
+
+
+def check_documented(name: str, results: dict[str, Any]) -> None:
+    """Every key is one that the module promises, and all that it promises are there."""
+    promised = documented(name)
+    assert set(results) - OF_ANSIBLE <= set(promised), set(results) - OF_ANSIBLE - set(promised)
+    if results.get("failed"):
+        assert results["reason"] and results["msg"]
+        words = str(promised["reason"]["description"])
+        assert f"V({results['reason']})" in words or "those of m(" in words.lower()
+    else:
+        assert set(promised) - {"reason"} <= set(results)
+        for key, about in promised.items():
+            if isinstance(about.get("contains"), dict) and results.get(key):
+                values = results[key] if isinstance(results[key], list) else [results[key]]
+                assert all(set(value) == set(about["contains"]) for value in values), key
+
+
+def address(url: str) -> dict[str, Any]:
+    """The options that name this URL."""
+    parts = urlsplit(url)
+    return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
