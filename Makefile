@@ -88,8 +88,14 @@ simulate-ci: $(VENV)/ready
 explore: $(VENV)/ready
 	PYTHONPATH=tests $(BIN)/python -m exhaustive explore --minutes $(MINUTES) --faults $(FAULTS)
 
+# ansible-test runs it on our shell scripts where it finds it.
+build/tools/usr/bin/shellcheck:
+	@mkdir -p build/tools
+	@command -v shellcheck >/dev/null || (cd build/tools && apt-get download shellcheck && dpkg -x shellcheck_*.deb .) \
+	    >build/tools/log 2>&1 || echo "gate: shellcheck: SKIPPED, it is not installed (apt-get install shellcheck)"
+
 # Ansible's own judges, two at a time.
-gates: build/ansible-2.19/ready build/ansible-2.21/ready
+gates: build/ansible-2.19/ready build/ansible-2.21/ready build/tools/usr/bin/shellcheck
 	@sh tools/collection.sh build/collections
 	@test -e build/ansible-2.21/ready || echo "gate: ansible-core 2.21: SKIPPED, there is no Python 3.12 or newer here"
 	@$(MAKE) --no-print-directory --jobs $(JOBS) $$(printf 'gate-sanity-%s ' $(CORES)) gate-tarball gate-lint gate-documents

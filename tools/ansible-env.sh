@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Runs a command with the tools of the environment $1, on the collections in $2, and with nothing of the user's own
 # Ansible: ansible-env.sh build/ansible-2.19 build/collections ansible-lint ...
 set -eu

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Checks the fragments and the changelog of the collection in $1, and that CHANGELOG.rst is what is generated from it.
 set -eu
 cd "$1"

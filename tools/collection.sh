@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Lays the checkout out as Ansible's tools want a collection, in $1/ansible_collections/kuutamo/near: what git tracks or
 # would track, in a repository of its own. They refuse any other path, and judge leftovers as if they were ours.
 set -eu

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Prints the first Python 3 whose minor version is $1 to $2: on PATH, else pyenv's. With $3, only that one will do.
 # Ends with status 3 and prints nothing where there is none.
 set -eu

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Runs the gate named $1, the command that follows: one line when it passes, and all that it said when it doesn't.
 set -eu
 name=$1

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Lets galaxy-importer judge the tarball $1; any warning is a failure.
 set -eu
 GALAXY_IMPORTER_CONFIG=$(cd "$(dirname "$0")" && pwd)/galaxy-importer.cfg

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Installs the tarball $1 into the empty directory $2, as a user would, and checks that Ansible finds what is in it.
 set -eu
 tools=$(cd "$(dirname "$0")" && pwd)

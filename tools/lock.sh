@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Renews the locked requirements, each with the oldest Python that it is for: $1 for what runs on every Python that the
 # project supports, and a Python 3.12 or newer for ansible-core 2.21, whose lock stays as it is where there is none.
 set -eu

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Runs Molecule's scenarios with ansible-core $1 on the collection installed from its tarball: all of them, or those named.
 set -eu
 core=$1

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # Makes a virtual environment in $1 from the locked requirements $2 with a Python 3.$3 to 3.$4 (or with the interpreter
 # $5). Needs pip; works without Debian's python3-venv. Ends with status 3 where there is no such interpreter.
 set -eu
