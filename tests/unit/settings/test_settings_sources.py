@@ -187,3 +187,13 @@ def test_a_token_comes_from_the_environment_and_shows_nowhere(node: NodeFiles) -
     settings = node.load()
     assert settings.consul.token == "d0c2-s3cret"
     assert "s3cret" not in repr(settings)
+
+
+def test_what_hands_back_needs_no_keys(node: NodeFiles) -> None:
+    """systemd gives the credentials to ExecStart, not to ExecStopPost."""
+    for name in ("validator-key", "validator-node-key", "voter-node-key"):
+        del node.options[name]
+    assert len(node.faults()) == 3
+    settings = load([*node.argv(), "--hand-back"], node.env)
+    assert settings.hand_back
+    assert settings.neard_home == node["neard-home"]

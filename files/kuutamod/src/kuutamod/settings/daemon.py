@@ -24,6 +24,7 @@ from .faults import ConfigFaults, Fault, Subject
 from .fields import GROUPS, LEASE, SETTINGS
 from .hooks import read_hook_dir
 from .neard import (
+    NO_KEYS,
     check_addresses,
     read_binary,
     read_boot_nodes,
@@ -109,7 +110,11 @@ def examine(given: Mapping[str, object], env: Mapping[str, str], uid: int) -> tu
     consul = read_consul(read)
     home = read_home(read)
     config = read_neard_config(read, home)
-    (validator_key, validator_node_key, voter_node_key), keys = read_keys(read, home, account_id, env)
+    hand_back = bool(given.get("hand_back"))
+    # What hands back signs nothing; and systemd gives no credentials to ExecStopPost.
+    (validator_key, validator_node_key, voter_node_key), keys = (
+        NO_KEYS if hand_back else read_keys(read, home, account_id, env)
+    )
     listeners = {name: read.address(name) for name in ("exporter-address", "validator-network-addr", "voter-network-addr")}
     check_addresses(read, listeners, config)
     hook_dir = read_hook_dir(read, uid)
@@ -135,7 +140,7 @@ def examine(given: Mapping[str, object], env: Mapping[str, str], uid: int) -> tu
         log_level=Level[read.choice("log-level").upper()],
         hook_dir=hook_dir,
         hook_deadline=read.seconds("hook-deadline"),
-        hand_back=bool(given.get("hand_back")),
+        hand_back=hand_back,
         warnings=tuple(read.warnings),
     )
     return settings, read

@@ -20,6 +20,8 @@ from .reading import Reader
 _BOOT_NODE = re.compile(r"([a-z0-9-]+:)?[1-9A-HJ-NP-Za-km-z]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _NO_KEY = KeyFile("", "")
 _NOWHERE = Path(os.devnull)
+NO_KEYS = ((_NOWHERE, _NOWHERE, _NOWHERE), NodeKeys(_NO_KEY, _NO_KEY, _NO_KEY))
+"""In the place of keys that nobody will use."""
 
 
 def read_binary(read: Reader, env: Mapping[str, str]) -> Path:
