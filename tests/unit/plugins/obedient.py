@@ -48,8 +48,10 @@ class Obedient:
             held = LockRecord.from_json(lock.value) if lock is not None else None
             assert held is not None
             self._fleet.release(held.node_id, held.term, "handover", successor=taker)
-            self._fleet.join(held.node_id, state="Voting", phase="", eligible=True)
+            able: dict[str, object] = {"promotion": "hot-swap", "latest_protocol": 84}
+            self._fleet.join(held.node_id, state="Voting", phase="", eligible=True, **able)
             self._fleet.hold(taker, held.term + 1)
+            self._fleet.join(taker, state="Validating", phase="active", term_seen=held.term + 1, **able)
             marks = tuple(Mark(step, now + 0.25 * at) for at, step in enumerate(STEPS))
         why = self._why or f"{taker} validates in term {request.term + 1}"
         self.answered.append(request)

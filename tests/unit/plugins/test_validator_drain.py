@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from integration.written_fleet import WrittenFleet
-from kuutamod.core.protocol import FleetConfig, Outcome, config_key
+from kuutamod.core.protocol import FleetConfig, Outcome, config_key, member_key
 from unit.plugins.obedient import Obedient
 from unit.plugins.rig import Answer
 from unit.plugins.test_validator_handover import request_of
@@ -69,6 +69,11 @@ def test_an_unknown_node_is_refused_but_undrained(fleet: WrittenFleet, ask: Ask)
     told = ask("validator_drain", node="n9")
     assert (told.told, told["reason"]) == ((True, False), "no_node")
     assert "there is no node n9; there are n1, n2, n3" in told["msg"]
+    fleet.silence("n3")
+    assert fleet.client.kv_delete(member_key(fleet.account, "n3"))
+    assert fleet.client.kv_put(config_key(fleet.account), FleetConfig(no_takeover=("n3",)).to_json())
+    # It is what is wanted, and its record may be back at any moment.
+    assert ask("validator_drain", node="n3").told == (False, False)
     # A host that is gone for good has to be forgotten some time.
     assert fleet.client.kv_put(config_key(fleet.account), FleetConfig(no_takeover=("n9",)).to_json())
     assert ask("validator_drain", node="n9", state="absent").told == (False, True)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example in the modules' documentation, run by ansible-playbook as an operator would, on a real Consul."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from integration.written_fleet import WrittenFleet
+from kuutamo_localnet.consul import ConsulServer
+from unit.plugins.obedient import Obedient
+from unit.plugins.rig import address, collections, module
+
+ACCOUNT = "validator.pool.near"
+"""The account in the examples; their nodes are host-a and so on."""
+MODULES = ["validator_info", "validator_handover", "validator_pause", "validator_drain", "validator_maintenance"]
+
+
+def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, *options: str) -> str:
+    """Run the tasks on host-a, with Consul's address set once for the group; the output."""
+    to = address(server.url)
+    book = [
+        {
+            "name": "Examples",
+            "hosts": "host-a",
+            "gather_facts": False,
+            "module_defaults": {"group/kuutamo.near.kuutamo": to},
+            "tasks": tasks,
+        }
+    ]
+    (directory / "play.yml").write_text(yaml.safe_dump(book, sort_keys=False))
+    (directory / "hosts").write_text(f"host-a ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    (directory / "ansible.cfg").write_text("[defaults]\nlocalhost_warning = false\n")
+    program = Path(sys.executable).parent / "ansible-playbook"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "CONSUL_", "KUUTAMO_"))}
+    env = {
+        **kept,
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
+        "ANSIBLE_HOME": str(directory / "home"),
+        "LC_ALL": "C.UTF-8",
+    }
+    argv = [str(program), "-i", str(directory / "hosts"), *options, str(directory / "play.yml")]
+    done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_run(server: ConsulServer, name: str, tmp_path: Path) -> None:
+    fleet = WrittenFleet(server.client(), ACCOUNT)
+    able: dict[str, Any] = {"eligible": True, "promotion": "hot-swap", "latest_protocol": 84}
+    fleet.join("host-a", promotion="hot-swap")
+    fleet.join("host-b", **able)
+    fleet.hold("host-a", 7)
+    fleet.join("host-a", state="Validating", phase="active", term_seen=7, promotion="hot-swap")
+    tasks = yaml.safe_load(module(name).EXAMPLES)
+    if name == "validator_handover":
+        # Its last example names who is to hand over, and its first one has moved the lock.
+        tasks.insert(-1, {"name": "Back", "kuutamo.near.validator_handover": {"account_id": ACCOUNT, "target": "host-a"}})
+    try:
+        with Obedient(fleet):
+            told = play(server, tasks, tmp_path, "--diff")
+    finally:
+        fleet.end()
+        server.client().call("DELETE", f"kv/kuutamod/{ACCOUNT}", params={"recurse": ""})
+        server.client().call("DELETE", f"kv/kuutamod-leader/{ACCOUNT}")
+    assert "failed=0" in told
+    assert "[WARNING]: Deprecat" not in told
