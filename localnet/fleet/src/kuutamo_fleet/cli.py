@@ -13,6 +13,7 @@ from pathlib import Path
 from kuutamo_localnet.consul_binary import ConsulNotFoundError
 
 from .archives import make_archives
+from .demo import Demo
 from .errors import FleetError
 from .faults import fill_disk, free_disk, heal, partition
 from .fleet import down, open_fleet, settle, up
@@ -79,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     command("heal", _heal, "undo a partition", host=True)
     command("fill-disk", _fill, "fill a host's small disk to the last byte (needs `up --disks`)", host=True)
     command("free-disk", _free, "take away what filled a host's disk", host=True)
+    show = command("demo", _demo, "a fleet of three, deployed, handed over, taken over; it stays up")
+    show.add_argument("--neard-archive", type=Path, metavar="FILE", help="a neard release (tar) in place of the stand-in")
     referee = command("referee", _referee, "who signed when on the hosts' chain; exit 1 when it was not safe")
     referee.add_argument("--json", action="store_true", help="as JSON")
     text = "look at gaps after this moment alone (`clock` of an earlier answer, seconds since boot)"
@@ -100,6 +103,8 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", nargs="+", default=[], metavar="NAME[:SUITE]", help=text)
     parser.add_argument("--account", help=f"the validator account (default: {DEFAULT_ACCOUNT})")
     parser.add_argument("--internal", action="store_true", default=None, help="a network without any way out")
+    text = "a neard release (tar) in place of the stand-in; it makes a chain of its own"
+    parser.add_argument("--neard-archive", type=Path, metavar="FILE", help=text)
     parser.add_argument("--disks", action="store_true", default=None, help="small disks of their own, to be filled up")
 
 
@@ -127,6 +132,7 @@ def _up(options: argparse.Namespace) -> int:
         account=options.account,
         internal=options.internal,
         disks=options.disks,
+        neard_archive=None if options.neard_archive is None else str(options.neard_archive.resolve()),
     )
     up(options.dir, wish, _say)
     return 0
@@ -213,6 +219,15 @@ def _fill(options: argparse.Namespace) -> int:
 def _free(options: argparse.Namespace) -> int:
     free_disk(_open(options), options.host)
     _say(f"{options.host}: disk freed")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    project = Path.cwd()
+    if not (project / "galaxy.yml").exists():
+        raise FleetError(f"{project} is no checkout of the collection: run this where galaxy.yml is")
+    archive = None if options.neard_archive is None else str(options.neard_archive.resolve())
+    Demo(project, options.dir, Wish(options.name, neard_archive=archive), _say).run()
     return 0
 
 

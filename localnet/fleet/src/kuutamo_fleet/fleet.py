@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from . import chain, inventory
+from . import chain, inventory, own_neard
 from .archives import Archive, make_archives
 from .credentials import new_secrets
 from .disks import Disks
@@ -47,8 +47,8 @@ def up(root: Path, wish: Wish, say: Say) -> Hosts:
             say(f"image of {suite}: made")
     hosts = Hosts(podman, site, plan)
     states = hosts.states()
-    _make_files(site, plan)
     subnet = hosts.ensure_network()
+    _make_files(site, plan, subnet)
     for host in plan.hosts:
         match states[host.name]:
             case State.MISSING:
@@ -96,7 +96,7 @@ def down(root: Path, name: str, say: Say) -> None:
     say(f"{name}: {len(removed)} hosts removed" if removed else f"{name}: there was nothing to remove")
 
 
-def _make_files(site: Site, plan: FleetPlan) -> None:
+def _make_files(site: Site, plan: FleetPlan, subnet: str) -> None:
     site.directory.mkdir(parents=True, exist_ok=True)
     _write(site.directory / PLAN_FILE, to_json(plan))
     if not site.key.exists():
@@ -105,10 +105,17 @@ def _make_files(site: Site, plan: FleetPlan) -> None:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"fleet {plan.name}", "-f", str(site.key)], check=True
         )
     site.variables.mkdir(parents=True, exist_ok=True)
-    secrets = _secrets(site, plan.account)
+    secrets, archives = _secrets(site, plan.account), make_archives(site.archives)
     ledger = chain.ensure_chain(site.chain, plan.account, secrets["kuutamod_validator_key"]["public_key"])
-    chain.write_genesis(ledger, site.genesis)
-    _write(site.variables / "fleet.yml", inventory.to_yaml(fleet_variables(site, plan, make_archives(site.archives))))
+    more: dict[str, Any] = {}
+    if plan.neard_archive:
+        archives["neard"] = own_neard.examine(Path(plan.neard_archive))
+        own_neard.make_genesis(archives["neard"].path, plan.account, secrets["kuutamod_validator_key"], site.genesis)
+        addresses = [plan.address(host.name, subnet) for host in plan.hosts if host.validator]
+        more["neard_boot_nodes"] = own_neard.boot_nodes(addresses, secrets["kuutamod_validator_node_key"])
+    else:
+        chain.write_genesis(ledger, site.genesis)
+    _write(site.variables / "fleet.yml", inventory.to_yaml({**fleet_variables(site, plan, archives), **more}))
 
 
 def fleet_variables(site: Site, plan: FleetPlan, archives: Mapping[str, Archive]) -> dict[str, Any]:

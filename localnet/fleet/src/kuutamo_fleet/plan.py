@@ -43,13 +43,17 @@ class Host:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """A whole fleet. `internal`: its network has no way out; `disks`: small disks of their own for data."""
+    """A whole fleet. `internal`: its network has no way out; `disks`: small disks of their own for data.
+
+    `neard_archive` is the path of a neard archive of the user's, empty for the stand-in.
+    """
 
     name: str
     hosts: tuple[Host, ...]
     account: str = DEFAULT_ACCOUNT
     internal: bool = False
     disks: bool = False
+    neard_archive: str = ""
 
     @property
     def network(self) -> str:
@@ -90,6 +94,7 @@ class Wish:
     account: str | None = None
     internal: bool | None = None
     disks: bool | None = None
+    neard_archive: str | None = None
 
 
 def check_name(text: str, what: str) -> str:
@@ -140,14 +145,20 @@ def make_plan(wish: Wish, present: FleetPlan | None = None) -> FleetPlan:
     if present is None:
         fallback = tuple(Host(f"node{number}", wish.suite or SUITES[0]) for number in range(DEFAULT_HOSTS))
         plan = FleetPlan(
-            wish.name, wished or fallback, wish.account or DEFAULT_ACCOUNT, bool(wish.internal), bool(wish.disks)
+            name=wish.name,
+            hosts=wished or fallback,
+            account=wish.account or DEFAULT_ACCOUNT,
+            internal=bool(wish.internal),
+            disks=bool(wish.disks),
+            neard_archive=wish.neard_archive or "",
         )
     else:
-        for field in ("account", "internal", "disks"):
+        for field in ("account", "internal", "disks", "neard_archive"):
             asked, is_so = getattr(wish, field), getattr(present, field)
             if asked is not None and asked != is_so:
+                option = field.replace("_", "-")
                 raise FleetError(
-                    f"--{field}: the fleet {present.name} was made with {field}={is_so}; `kuutamo-fleet down` it first"
+                    f"--{option}: the fleet {present.name} was made with {field}={is_so}; `kuutamo-fleet down` it first"
                 )
         plan = replace(present, hosts=_merge(present, wished))
     if not 1 <= len(plan.hosts) <= MOST_HOSTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ class Podman:
         install(machine)
         environment = dict(os.environ)
         environment["PATH"] = environment.get("PATH", "") + ":/usr/sbin:/sbin"
+        # A user's images lie below the true home, whatever HOME is set to for the time of a test.
+        environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
         text = machine.containers_conf()
         if text is not None and "CONTAINERS_CONF" not in environment:
             path = directory.resolve() / CONFIG_FILE
