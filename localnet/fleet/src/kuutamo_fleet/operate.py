@@ -21,6 +21,7 @@ LOOK_DEADLINE = 15.0  # seconds for one answer of kuutamoctl
 LOOK_PERIOD = 0.25
 COLLECTION = Path("ansible_collections") / "kuutamo" / "near"
 KUUTAMOCTL = "/usr/local/bin/kuutamoctl"
+CONFIGURATION = "[defaults]\ninject_facts_as_vars = false\n\n[connection]\npipelining = true\n"
 TAIL = 40  # lines of a failed run that are shown; the rest is in its log
 
 
@@ -41,12 +42,12 @@ class Operator:
             *("--inventory", str(self.project / "inventory" / "demo"), "--inventory", str(self.hosts.site.inventory)),
             *(f"kuutamo.near.{name}", *arguments),
         ]
+        collections = self._collections()
         environment = {
             **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self._collections()),
-            "ANSIBLE_CONFIG": os.devnull,
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_CONFIG": str(collections / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PIPELINING": "1",
         }
         lines: list[str] = []
         with (
@@ -82,6 +83,8 @@ class Operator:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(self.project.resolve())
+        # In place of the user's own configuration, which may be anything.
+        (root / "ansible.cfg").write_text(CONFIGURATION)
         return root
 
     def ctl(self, *arguments: str, on: str | None = None) -> subprocess.CompletedProcess[str]:
