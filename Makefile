@@ -3,6 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
+CORE ?= 2.19
+SCENARIO ?=
+NEARD_ARCHIVE ?=
 RUNS ?= 20
 JOBS ?= 2
 # The scenarios wait most of the time.
@@ -19,13 +22,17 @@ SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src tests tools
 
-.PHONY: help localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball soak soak-ci bench docs links lock clean
+.PHONY: help demo demo-down fleet localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball soak soak-ci bench docs links lock clean
 
 help:
+	@echo "make demo                     three systemd hosts, deployed, handed over, taken over; they stay up to be tried"
+	@echo "make demo NEARD_ARCHIVE=/path the same with a real neard"
+	@echo "make demo-down                remove the demo"
 	@echo "make localnet                 a live one-machine network: Consul, a simulated chain, three kuutamods"
 	@echo "make localnet NEARD=/path     the same with a real neard"
 	@echo "make test                     lint, types, unit, conformance and integration tests, short simulation and soak"
 	@echo "make gates                    ansible-lint, ansible-test sanity, documentation, galaxy-importer, the installed tarball"
+	@echo "make fleet                    all Molecule scenarios on systemd hosts, or one: SCENARIO=failover; CORE=$(CORE) or 2.21"
 	@echo "make simulate                 SEEDS=$(SEEDS) seeds FROM=$(FROM) of the deterministic simulation, on all cores"
 	@echo "make simulate-save            keep the shortened schedule of a broken SEED=s as a regression test, NAME=words"
 	@echo "make explore                  MINUTES=$(MINUTES) of exhaustive search: two nodes, up to FAULTS=$(FAULTS) faults"
@@ -60,6 +67,18 @@ build/py-consul/ready: requirements/py-consul.lock $(VENV)/ready
 	rm -rf build/py-consul
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target build/py-consul -r requirements/py-consul.lock
 	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/kuutamo-fleet demo $(if $(NEARD_ARCHIVE),--neard-archive $(NEARD_ARCHIVE))
+
+demo-down: $(VENV)/ready
+	$(BIN)/kuutamo-fleet down
+
+# Hosts that boot systemd, and everything the collection does to them.
+fleet: $(VENV)/ready build/ansible-$(CORE)/ready
+	@sh tools/collection.sh build/collections
+	@$(MAKE) --no-print-directory gate-tarball
+	sh tools/molecule.sh $(CORE) $(SCENARIO)
 
 localnet: $(VENV)/ready
 	$(BIN)/kuutamo-localnet up $(if $(NEARD),--neard $(NEARD))

@@ -19,9 +19,11 @@ from .faults import fill_disk, free_disk, heal, partition
 from .fleet import down, open_fleet, settle, up
 from .hosts import Hosts, State
 from .image import SUITES, ensure_image
+from .operate import Operator
 from .plan import DEFAULT_ACCOUNT, DEFAULT_HOSTS, DEFAULT_NAME, Wish
 from .podman import Podman
 from .site import DIRECTORY_VARIABLE, Site, default_directory
+from .strikes import STRIKES, choose, strike
 from .verdict import find
 
 
@@ -82,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     command("free-disk", _free, "take away what filled a host's disk", host=True)
     show = command("demo", _demo, "a fleet of three, deployed, handed over, taken over; it stays up")
     show.add_argument("--neard-archive", type=Path, metavar="FILE", help="a neard release (tar) in place of the stand-in")
+    hit = command(
+        "strike", _strike, "strike the host that validates, see who takes over, and judge it; one after the other"
+    )
+    text = f"of {', '.join(item.name for item in STRIKES)} (default: all)"
+    hit.add_argument("strikes", nargs="*", metavar="STRIKE", help=text)
     referee = command("referee", _referee, "who signed when on the hosts' chain; exit 1 when it was not safe")
     referee.add_argument("--json", action="store_true", help="as JSON")
     text = "look at gaps after this moment alone (`clock` of an earlier answer, seconds since boot)"
@@ -219,6 +226,14 @@ def _fill(options: argparse.Namespace) -> int:
 def _free(options: argparse.Namespace) -> int:
     free_disk(_open(options), options.host)
     _say(f"{options.host}: disk freed")
+    return 0
+
+
+def _strike(options: argparse.Namespace) -> int:
+    chosen = choose(options.strikes)
+    operator = Operator(_open(options), Path.cwd(), _say)
+    for item in chosen:
+        _say(strike(operator, item))
     return 0
 
 

@@ -103,12 +103,15 @@ class Operator:
         return found
 
     def status(self) -> dict[str, Any]:
-        """`kuutamoctl status --json`; empty when Consul can't be asked at this moment."""
-        try:
-            content: dict[str, Any] = json.loads(self.ctl("status", "--json").stdout)
-        except ValueError:
-            return {}
-        return content
+        """`kuutamoctl status --json` of the first host that can ask Consul; empty when none can at this moment."""
+        for host in self.running():
+            try:
+                content: dict[str, Any] = json.loads(self.ctl("status", "--json", on=host).stdout)
+            except (ValueError, FleetError):
+                continue
+            if content.get("lock") is not None:
+                return content
+        return {}
 
     def holder(self) -> str | None:
         """The host that holds the lock and validates; None when nobody does."""

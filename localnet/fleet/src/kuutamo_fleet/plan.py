@@ -23,7 +23,8 @@ FIRST_ADDRESS = 10  # in the fleet's network
 LABEL_FLEET = "near.kuutamo.fleet"
 LABEL_PLACE = "near.kuutamo.directory"
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_FLEET = re.compile(r"[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,16 @@ class Wish:
     neard_archive: str | None = None
 
 
-def check_name(text: str, what: str) -> str:
-    """`text` when it can name a host or a fleet. Raises FleetError."""
-    if _NAME.fullmatch(text) is None:
-        raise FleetError(f"{what} {text!r}: small letters, digits and dashes are expected, 32 at most")
+def check_fleet(text: str) -> str:
+    """`text` when it can name a fleet. Raises FleetError."""
+    if _FLEET.fullmatch(text) is None:
+        raise FleetError(f"--name {text!r}: small letters, digits, dots and dashes are expected, 32 at most")
+    return text
+
+
+def _check_host(text: str) -> str:
+    if _HOST.fullmatch(text) is None:
+        raise FleetError(f"--host {text!r}: small letters, digits and dashes are expected, 32 at most")
     return text
 
 
@@ -109,7 +116,7 @@ def _parse_host(text: str, suite: str) -> Host:
     chosen = own if colon else suite
     if chosen not in SUITES:
         raise FleetError(f"--host {text}: suite {chosen!r}: there are {', '.join(SUITES)}")
-    return Host(check_name(name, "--host"), chosen)
+    return Host(_check_host(name), chosen)
 
 
 def _wished_hosts(wish: Wish) -> tuple[Host, ...]:
@@ -138,7 +145,7 @@ def make_plan(wish: Wish, present: FleetPlan | None = None) -> FleetPlan:
 
     Raises FleetError for a wish that contradicts itself or what is there.
     """
-    check_name(wish.name, "--name")
+    check_fleet(wish.name)
     wished = _wished_hosts(wish)
     if len({host.name for host in wished}) != len(wished):
         raise FleetError("--host: a host is named twice")
