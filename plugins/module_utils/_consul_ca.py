@@ -71,7 +71,17 @@ class Paper:
 
     pem: str | None
     not_after: str | None
+    serial: str | None
     reasons: tuple[str, ...]
+
+
+def _paper(pem: str, reasons: tuple[str, ...]) -> Paper:
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    serial = f"{certificate.serial_number:X}"
+    # An even number of digits, as OpenSSL and with it Python's ssl show it.
+    return Paper(
+        pem, certificate.not_valid_after_utc.isoformat(), serial.rjust(len(serial) + len(serial) % 2, "0"), reasons
+    )
 
 
 def authority(directory: str, create: bool, name: str, days: int, check: bool) -> tuple[Authority | None, bool]:
@@ -113,12 +123,11 @@ def certificate(authority: Authority | None, text: str, wanted: Wanted, check: b
     reasons = ("there is no certificate authority yet",) if authority is None else ()
     reasons = reasons or tuple(_faults(authority, request, present, wanted, now))
     if present is not None and not reasons:
-        return Paper(present, x509.load_pem_x509_certificate(present.encode()).not_valid_after_utc.isoformat(), ())
+        return _paper(present, ())
     if check or authority is None:
-        return Paper(None, None, reasons)
+        return Paper(None, None, None, reasons)
     signed = _sign(authority, request, wanted, now)
-    pem = signed.public_bytes(serialization.Encoding.PEM).decode()
-    return Paper(pem, signed.not_valid_after_utc.isoformat(), reasons)
+    return _paper(signed.public_bytes(serialization.Encoding.PEM).decode(), reasons)
 
 
 def _faults(

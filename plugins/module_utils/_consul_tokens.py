@@ -17,6 +17,8 @@ from ._consul_http import ConsulHttp, ConsulHttpError
 
 MANAGEMENT = "global-management"
 """The policy that every Consul has and that may do everything."""
+KINDS = {"agent": ("agent",), "services": ("config_file_service_registration", "default")}
+"""What an agent calls the tokens it uses itself; of several names the first that it knows."""
 
 
 @dataclass
@@ -59,10 +61,12 @@ def bootstrap(module: AnsibleModule, consul: ConsulHttp, outcome: Outcome) -> bo
         )
     chosen = first.data["SecretID"]
     module.no_log_values.add(chosen)
-    if chosen == wanted:
-        return True
+    body = {"SecretID": wanted, "Description": "management", "Policies": [{"Name": MANAGEMENT}]}
     try:
-        body = {"SecretID": wanted, "Description": "management", "Policies": [{"Name": MANAGEMENT}]}
+        if chosen == wanted:
+            accessor = first.data["AccessorID"]
+            consul.call("PUT", f"acl/token/{accessor}", {**body, "AccessorID": accessor})
+            return True
         consul.call("PUT", "acl/token", body, token=chosen)
         consul.call("DELETE", f"acl/token/{first.data['AccessorID']}")
     except ConsulHttpError as error:
@@ -156,7 +160,7 @@ class Tokens:
             return None
         tokens = [self._consul.get(f"acl/token/{token['AccessorID']}") for token in same]
         self._module.no_log_values.update(token["SecretID"] for token in tokens)
-        used = [self._placed(wanted), self._in_agent() if wanted["agent"] else None]
+        used = [self._placed(wanted), self._in_agent(wanted["agent"])]
         return next((token for token in tokens if token["SecretID"] in used), tokens[0] if tokens else None)
 
     def _put(self, wanted: dict[str, Any], now: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
@@ -194,12 +198,22 @@ class Tokens:
         secret = now["SecretID"] if now else None
         if wanted["path"]:
             placed |= self._to_file(wanted, secret)
-        if wanted["agent"] and (secret is None or self._in_agent() != secret):
-            self._outcome.note(None, f"agent token: {wanted['description']}\n")
+        if wanted["agent"] and (secret is None or self._in_agent(wanted["agent"]) != secret):
+            self._outcome.note(None, f"the agent's token for {wanted['agent']}: {wanted['description']}\n")
             placed = True
             if secret is not None and not self._check:
-                self._consul.call("PUT", "agent/token/agent", {"Token": secret})
+                self._to_agent(wanted["agent"], secret)
+        if placed and secret is not None and not self._check:
+            # Consul itself says that it knows the token, before anybody deletes the one before.
+            self._consul.call("GET", "acl/token/self", token=secret)
         return placed
+
+    def _to_agent(self, kind: str, secret: str) -> None:
+        *newer, last = KINDS[kind]
+        for name in newer:
+            if self._consul.call("PUT", f"agent/token/{name}", {"Token": secret}, accept=(400, 404)).status == 200:
+                return
+        self._consul.call("PUT", f"agent/token/{last}", {"Token": secret})
 
     def _to_file(self, wanted: dict[str, Any], secret: str | None) -> bool:
         path, changed = Path(wanted["path"]), False
@@ -231,16 +245,16 @@ class Tokens:
         except (OSError, ValueError):
             return None
 
-    def _in_agent(self) -> str | None:
+    def _in_agent(self, kind: str | None) -> str | None:
         """The token that the agent has kept; it tells it to nobody, but it writes it to a file of its own."""
-        if self._agent_file is None:
+        if self._agent_file is None or kind is None:
             return None
         try:
             kept = json.loads(self._agent_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        token = kept.get("agent") if isinstance(kept, dict) else None
-        return token if isinstance(token, str) else None
+        found = [kept.get(name) for name in KINDS[kind]] if isinstance(kept, dict) else []
+        return next((token for token in found if isinstance(token, str) and token), None)
 
 
 def _names(token: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ description:
   - A policy is known by its name, a token by its description.
   - Secrets that Consul chooses never leave the host that runs the module. It puts them into a file, or into the agent.
 extends_documentation_fragment:
+  - kuutamo.near._attributes
   - kuutamo.near._consul_http
 options:
   bootstrap:
@@ -78,9 +79,13 @@ options:
         type: str
         default: "0600"
       agent:
-        description: Whether it is the token with which the agent that is asked does its own work.
-        type: bool
-        default: false
+        description:
+          - For what the agent that is asked uses it itself. V(agent) is its own work; V(services) is the registration of services
+            from its configuration files.
+          - Consul before 1.15 has no token for V(services) alone. There it becomes the default token, whose rights a caller
+            without a token has, too.
+        type: str
+        choices: [agent, services]
       state:
         description: Whether it is to be there. V(absent) deletes every token of this description.
         type: str
@@ -101,15 +106,17 @@ options:
   agent_tokens_file:
     description:
       - Where the agent keeps its tokens, V(acl-tokens.json) in its data directory; it tells whether it has the right one.
-      - If not set, an agent's token is set at each run.
+      - If not set, an agent's tokens are set at each run.
     type: path
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing it.
     support: full
   diff_mode:
-    description: Returns what has changed; rules and descriptions, no secrets.
     support: full
+  idempotent:
+    support: partial
+    details:
+      - Not with O(rotate), which makes new tokens at each run.
 author:
   - The kuutamo.near engineers (@kuutamo)
 """
@@ -198,7 +205,7 @@ TOKEN = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "str", "default": "0600"},
-    "agent": {"type": "bool", "default": False},
+    "agent": {"type": "str", "choices": ["agent", "services"]},
     "state": STATE,
 }
 SPEC = {

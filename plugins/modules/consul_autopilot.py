@@ -11,6 +11,7 @@ version_added: 0.1.0
 description:
   - The agents' configuration files set autopilot only when a cluster is bootstrapped; later only this changes it.
 extends_documentation_fragment:
+  - kuutamo.near._attributes
   - kuutamo.near._consul_http
 options:
   min_quorum:
@@ -25,10 +26,10 @@ options:
     default: true
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing it.
     support: full
   diff_mode:
-    description: Returns what has changed.
+    support: full
+  idempotent:
     support: full
 author:
   - The kuutamo.near engineers (@kuutamo)

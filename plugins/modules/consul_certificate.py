@@ -14,6 +14,8 @@ description:
   - A certificate that is still good is given back as it is.
   - The directory holds C(ca.pem) and C(ca-key.pem). C(ca.pem) may hold several authorities, so that one can follow the
     other; it is handed to all agents as a whole, and the one that belongs to the key signs.
+extends_documentation_fragment:
+  - kuutamo.near._attributes
 options:
   directory:
     description: Where the authority is, or is made.
@@ -60,12 +62,15 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing it.
     support: full
   diff_mode:
-    description: Returns what has changed.
     support: none
-    details: The reasons are in RV(reasons).
+    details:
+      - The reasons are in RV(reasons).
+  idempotent:
+    support: partial
+    details:
+      - Not with O(force).
 requirements:
   - cryptography on the host that runs the module; ansible-core has brought it to the controller
 author:
@@ -104,12 +109,20 @@ not_after:
   description: When it ends, ISO 8601.
   returned: success
   type: str
+serial:
+  description: Its serial number in hexadecimal digits.
+  returned: success
+  type: str
 reasons:
   description: Why there is a new certificate; empty when the present one is still good.
   returned: success
   type: list
   elements: str
   sample: [it ends on 2026-12-01]
+reason:
+  description: Why it failed, V(authority) when the authority or the request is at fault, V(no_library) without cryptography.
+  returned: failure
+  type: str
 """
 
 import traceback
@@ -140,7 +153,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     if LIBRARY_FAULT is not None:
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=LIBRARY_FAULT)
+        module.fail_json(msg=missing_required_lib("cryptography"), reason="no_library", exception=LIBRARY_FAULT)
     given = module.params
     try:
         authority, made = _consul_ca.authority(
@@ -153,7 +166,7 @@ def main() -> None:
         if given["request"] is not None:
             paper = _consul_ca.certificate(authority, given["request"], wanted, module.check_mode)
     except _consul_ca.AuthorityError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), reason="authority")
     module.exit_json(
         changed=made or (paper is not None and bool(paper.reasons)),
         ca=authority.bundle if authority else None,
@@ -161,6 +174,7 @@ def main() -> None:
         ca_not_after=authority.not_after if authority else None,
         certificate=paper.pem if paper else None,
         not_after=paper.not_after if paper else None,
+        serial=paper.serial if paper else None,
         reasons=list(paper.reasons) if paper else [],
     )
 

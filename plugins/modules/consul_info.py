@@ -12,19 +12,13 @@ description:
   - Reads leader, servers, quorum, members, this agent, its certificate, and who holds a lock.
   - The token needs C(operator = "read"), C(agent_prefix "" = "read") and read on O(lock_key).
 extends_documentation_fragment:
+  - kuutamo.near._attributes
+  - kuutamo.near._attributes.info_module
   - kuutamo.near._consul_http
 options:
   lock_key:
     description: A key whose session is looked up, such as V(kuutamod-leader/validator.pool.near).
     type: str
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as otherwise.
-    support: full
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: Nothing changes.
 author:
   - The kuutamo.near engineers (@kuutamo)
 """
@@ -135,23 +129,26 @@ def read(consul: _consul_http.ConsulHttp, given: dict[str, Any]) -> dict[str, An
     """All of it. Raises ConsulHttpError, and OSError when the certificate can't be read."""
     # An unhealthy cluster is an answer with 429.
     health = consul.call("GET", "operator/autopilot/health", accept=(429,)).data
+    raft = consul.get("operator/raft/configuration")
     own = consul.get("agent/self")
     members = consul.get("agent/members")
+    # Raft knows who leads and votes at this moment; autopilot looks at the servers every few seconds.
+    looked_at = {server["Name"]: server for server in health["Servers"] or []}
     servers = [
         {
-            "name": server["Name"],
+            "name": server["Node"],
             "address": server["Address"],
             "leader": server["Leader"],
             "voter": server["Voter"],
-            "healthy": server["Healthy"],
-            "last_index": server["LastIndex"],
-            "version": server["Version"],
+            "healthy": looked_at.get(server["Node"], {}).get("Healthy", False),
+            "last_index": looked_at.get(server["Node"], {}).get("LastIndex", 0),
+            "version": looked_at.get(server["Node"], {}).get("Version"),
         }
-        for server in health["Servers"] or []
+        for server in raft["Servers"]
     ]
     return {
         "leader": next((server["name"] for server in servers if server["leader"]), None),
-        "healthy": health["Healthy"],
+        "healthy": health["Healthy"] and all(server["healthy"] for server in servers),
         "failure_tolerance": health["FailureTolerance"],
         "voters": sum(server["voter"] for server in servers),
         "last_index": max((server["last_index"] for server in servers), default=0),

@@ -13,6 +13,7 @@ description:
     and does nothing where it is done already.
   - No key is shown in a result.
 extends_documentation_fragment:
+  - kuutamo.near._attributes
   - kuutamo.near._consul_http
 options:
   key:
@@ -33,10 +34,10 @@ options:
     type: int
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing it.
     support: full
   diff_mode:
-    description: Returns what has changed.
+    support: full
+  idempotent:
     support: full
 author:
   - The kuutamo.near engineers (@kuutamo)
