@@ -140,6 +140,11 @@ def standbys_of(status: dict[str, Any]) -> list[str]:
     return [node["node"] for node in status.get("nodes", ()) if node["live"] and node["eligible"]]
 
 
+def followers_of(status: dict[str, Any]) -> list[str]:
+    """The nodes that follow the chain as standbys, in hold-off or not."""
+    return [node["node"] for node in status.get("nodes", ()) if node["live"] and node["state"] == "Voting"]
+
+
 def indented(text: str, words: Sequence[str] = ()) -> str:
     """`text` for the screen; only the lines with one of `words`, when there are any."""
     lines = [line for line in text.splitlines() if not words or any(word in line for word in words)]

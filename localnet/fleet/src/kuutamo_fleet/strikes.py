@@ -11,20 +11,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from kuutamo_localnet.soak_bounds import promote, vacant
 from kuutamod.core.model import Policy
 from neard_standin.procfs import boottime
+from neard_standin.referee import KeyInterval
 
 from .errors import FleetError
 from .faults import fill_disk, free_disk, heal, partition
 from .fleet import settle
 from .hosts import State
-from .operate import Operator, holder_of, standbys_of
+from .operate import Operator, followers_of, holder_of
 from .verdict import find
 
 UNIT = "kuutamod.service"
 FROZEN_SECONDS = 4.0  # proof and freeze together stay below the fence's deadline of 7 s
+WATCH_SECONDS = 12.0  # longer than a guard time: a takeover would have begun
 FULL_SECONDS = 20.0  # long enough for several heartbeats, snapshots of the raft log and a term's file
 WELL_DEADLINE = 240.0  # seconds until all validators are well again, on a busy machine
 POLL = 0.5
@@ -32,15 +35,23 @@ POLL = 0.5
 Act = Callable[[Operator, str], None]
 
 
+class Effect(Enum):
+    """What a fault has to bring about before it is undone: the proof that it was one."""
+
+    ANOTHER_HOST = "another host signs"
+    ANOTHER_PROCESS = "another neard signs, on whatever host"
+    NONE = "the host may go on signing; it is watched for longer than a guard time"
+
+
 @dataclass(frozen=True)
 class Strike:
-    """One fault. `hit` and `undo` get the struck host; `moves`: another host has to take over before `undo`."""
+    """One fault. `hit` and `undo` get the struck host."""
 
     name: str
     what: str
+    effect: Effect
     hit: Act
     undo: Act = lambda _operator, _host: None
-    moves: bool = False
 
 
 def _on_host(*argv: str) -> Act:
@@ -71,23 +82,35 @@ def _fill(operator: Operator, host: str) -> None:
 
 
 STRIKES = (
-    Strike("kill-neard", "SIGKILL to its neard", _on_host("pkill", "-KILL", "-x", "neard")),
-    Strike("kill-supervisor", "SIGKILL to its kuutamod", _signal("KILL")),
-    Strike("stop-supervisor", "SIGSTOP to its kuutamod", _signal("STOP")),
-    Strike("freeze-host", f"the host frozen for {FROZEN_SECONDS:g} s", _freeze),
+    Strike("kill-neard", "SIGKILL to its neard", Effect.ANOTHER_PROCESS, _on_host("pkill", "-KILL", "-x", "neard")),
+    Strike("kill-supervisor", "SIGKILL to its kuutamod", Effect.ANOTHER_PROCESS, _signal("KILL")),
+    Strike("stop-supervisor", "SIGSTOP to its kuutamod", Effect.ANOTHER_PROCESS, _signal("STOP")),
+    Strike("freeze-host", f"the host frozen for {FROZEN_SECONDS:g} s", Effect.NONE, _freeze),
     Strike(
         "partition",
         "the host cut off from all others",
+        Effect.ANOTHER_HOST,
         lambda operator, host: partition(operator.hosts, host),
         lambda operator, host: heal(operator.hosts, host),
-        moves=True,
     ),
     Strike(
-        "stop-host", "the host shut down in order", lambda operator, host: operator.hosts.stop(host), _start, moves=True
+        "stop-host",
+        "the host shut down in order",
+        Effect.ANOTHER_HOST,
+        lambda operator, host: operator.hosts.stop(host),
+        _start,
     ),
-    Strike("kill-host", "the host's power cut", lambda operator, host: operator.hosts.kill(host), _start, moves=True),
-    Strike("fill-disk", "the host's disk full", _fill, lambda operator, host: free_disk(operator.hosts, host)),
-    Strike("restart-agent", "its Consul agent restarted", _on_host("systemctl", "restart", "consul.service")),
+    Strike(
+        "kill-host", "the host's power cut", Effect.ANOTHER_HOST, lambda operator, host: operator.hosts.kill(host), _start
+    ),
+    Strike(
+        "fill-disk",
+        "the host's disk full",
+        Effect.NONE,
+        _fill,
+        lambda operator, host: free_disk(operator.hosts, host),
+    ),
+    Strike("restart-agent", "its Consul agent restarted", Effect.NONE, _on_host("systemctl", "restart", "consul.service")),
 )
 
 
@@ -112,36 +135,52 @@ def strike(operator: Operator, chosen: Strike) -> str:
     """Strike the host that validates and return in one line what came of it. Raises FleetError when it was not right."""
     operator.wait("all validators are well", lambda: is_well(operator), WELL_DEADLINE)
     chain, bound = operator.hosts.site.chain, longest_gap()
-    host, since = _signer(operator), boottime()
-    if host is None:
+    struck, since = _signer(operator), boottime()
+    if struck is None or struck.host is None:
         raise FleetError(f"nobody signs on the chain of {operator.hosts.plan.name}, so nobody can be struck")
+    host = struck.host
     try:
         chosen.hit(operator, host)
+        if chosen.effect is Effect.NONE:
+            time.sleep(WATCH_SECONDS)
         operator.wait(
-            f"{chosen.name} on {host}: somebody signs again",
-            lambda: _signer(operator) not in ((None, host) if chosen.moves else (None,)),
-            bound,
+            f"{chosen.name} on {host}: {chosen.effect.value}", lambda: _has(chosen.effect, struck, _signer(operator)), bound
         )
     finally:
         chosen.undo(operator, host)
     operator.wait(f"{chosen.name} on {host}: all validators are well again", lambda: is_well(operator), WELL_DEADLINE)
-    finding = find(chain, since, bound)
-    if not finding.good:
+    finding, now = find(chain, since, bound), _signer(operator)
+    if not finding.good or now is None:
         raise FleetError(f"{chosen.name} on {host}: this must never happen\n{finding.story()}")
     gap = sum(gap.seconds for gap in finding.gaps)
     unsigned = f"{gap:.2f} s without a signer" if gap else "no moment without a signer"
-    return f"{chosen.name} ({chosen.what}, {host}): {_signer(operator)} signs, {unsigned}"
+    return f"{chosen.name} ({chosen.what}, {host}): {now.host} signs, {unsigned}"
+
+
+def _has(effect: Effect, before: KeyInterval, now: KeyInterval | None) -> bool:
+    match effect:
+        case Effect.ANOTHER_HOST:
+            return now is not None and now.host != before.host
+        case Effect.ANOTHER_PROCESS:
+            return now is not None and now.process != before.process
+        case Effect.NONE:
+            return now is not None
 
 
 def is_well(operator: Operator) -> bool:
-    """Whether one validator validates, the referee sees it sign, and all others could take over."""
+    """Whether one validator validates, the referee sees it sign, and all others follow the chain.
+
+    A node whose neard has failed is in hold-off for ten minutes: it still takes over, when nobody better does.
+    """
     status = operator.status()
     holder = holder_of(status)
     others = {host.name for host in operator.hosts.plan.hosts if host.validator} - {holder}
-    return holder is not None and others <= set(standbys_of(status)) and _signer(operator) == holder
+    signer = _signer(operator)
+    signs = signer is not None and signer.host == holder
+    return holder is not None and signs and others <= set(followers_of(status))
 
 
-def _signer(operator: Operator) -> str | None:
-    """The host whose neard has the key loaded now, as the referee sees it; None when there is not exactly one."""
-    running = [item.host for item in find(operator.hosts.site.chain).verdict.intervals if item.ended_at is None]
+def _signer(operator: Operator) -> KeyInterval | None:
+    """Who has the key loaded now, as the referee sees it; None when there is not exactly one."""
+    running = [item for item in find(operator.hosts.site.chain).verdict.intervals if item.ended_at is None]
     return running[0] if len(running) == 1 else None
