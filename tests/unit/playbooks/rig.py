@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fleets as the modules tell of them, and playbooks run against inventories that have no hosts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unit.plugins.rig import collections
+
+ROOT = Path(__file__).resolve().parents[3]
+Json = dict[str, Any]
+
+
+def rules(name: str) -> Any:
+    """A file of plugins/plugin_utils as Python sees it."""
+    if str(collections()) not in sys.path:
+        sys.path.insert(0, str(collections()))
+    return importlib.import_module(f"ansible_collections.kuutamo.near.plugins.plugin_utils.{name}")
+
+
+def member(name: str, **changes: Any) -> Json:
+    """A standby that could take over, as ``kuutamoctl status --json`` shows it."""
+    plain: Json = {
+        "node": name,
+        "role": "standby",
+        "live": True,
+        "eligible": True,
+        "flags": [],
+        "state": "Voting",
+        "phase": "",
+        "height": 1000,
+        "priority": 0,
+        "neard_version": "2.11.0",
+        "protocol": 83,
+        "latest_protocol": 83,
+        "kuutamod_version": "0.1.0",
+    }
+    return {**plain, **changes}
+
+
+def fleet(*nodes: Json, holder: str | None = "a", **changes: Any) -> Json:
+    """A fleet in which ``holder`` validates."""
+    shown = [
+        {**node, "role": "validator", "eligible": False, "state": "Validating", "phase": "active"}
+        if node["node"] == holder
+        else node
+        for node in nodes
+    ]
+    plain: Json = {
+        "account": "pool.near",
+        "health": "well",
+        "verdict": f"{holder} holds the lock",
+        "lock": {"holder": holder, "holder_live": holder is not None, "term": 4},
+        "nodes": shown,
+        "pauses": [],
+        "request": None,
+        "consul": {"leader": "10.0.0.1:8300", "servers": 3, "healthy_voters": 3, "failure_tolerance": 1},
+    }
+    return {**plain, **changes}
+
+
+def three(**changes: Any) -> Json:
+    """The fleet a, b, c; a validates."""
+    return fleet(member("a"), member("b"), member("c"), **changes)
+
+
+def node(kuutamod: str = "k1", neard: str = "n1", **changes: Any) -> Json:
+    """What ``node_info`` says of a host that runs these releases."""
+    running = {"kuutamod": kuutamod, "neard": neard, "environment": "e", "unit": "u"}
+    plain: Json = {
+        "at": 1_000_000.0,
+        "units": {
+            "consul.service": {"active": "active", "sub": "running"},
+            "kuutamod.service": {"active": "active", "sub": "running"},
+        },
+        "wanted": running,
+        "running": running,
+        "pending": [],
+        "consul_pending": [],
+        "kuutamod": {"current": kuutamod, "releases": [kuutamod]},
+        "neard": {"current": neard, "releases": [neard], "versions": {}},
+        "certificates": [],
+        "tokens": [],
+    }
+    return {**plain, **changes}
+
+
+def playbook(
+    name: str, inventory: Mapping[str, Any] | None, folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook of the collection on an inventory; nothing is contacted unless the playbook gets that far."""
+    settings = folder / "ansible.cfg"
+    settings.write_text("[defaults]\n", encoding="utf-8")
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), f"kuutamo.near.{name}", *arguments]
+    if inventory is not None:
+        file = folder / "hosts.json"
+        file.write_text(json.dumps(inventory), encoding="utf-8")
+        command += ["-i", str(file)]
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
+        "ANSIBLE_CONFIG": str(settings),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+    }
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=folder)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes an inventory a fleet: the playbooks tell every fault with its place and remedy, before a host is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unit.playbooks.rig import ROOT, playbook
+
+TOKEN = "00000000-1111-2222-3333-444444444444"
+SET = {
+    "ansible_connection": "local",
+    "kuutamod_account_id": "pool.near",
+    "consul_gossip_key": "x",
+    "consul_management_token": TOKEN,
+    "consul_operator_token": TOKEN,
+    "consul_reader_token": TOKEN,
+    "kuutamod_validator_key": {"account_id": "pool.near"},
+    "kuutamod_validator_node_key": {"account_id": "node"},
+    "neard_version": "2.11.0",
+}
+HOSTS = ("host-a", "host-b", "host-c")
+PLAYBOOKS = sorted(file.stem for file in (ROOT / "playbooks").glob("*.yml"))
+MINE = ("deploy", "status", "handover", "upgrade", "rollback")
+
+
+def inventory(servers: tuple[str, ...] = HOSTS, validators: tuple[str, ...] = HOSTS, **changes: Any) -> dict[str, Any]:
+    hosts = {
+        "consul_servers": {"hosts": dict.fromkeys(servers)},
+        "validators": {"hosts": dict.fromkeys(validators)},
+    }
+    values = {name: value for name, value in {**SET, **changes}.items() if value != "UNSET"}
+    return {"all": {"vars": values, "children": hosts}}
+
+
+FAULTS = [
+    ("no servers", inventory(servers=()), [], "the group consul_servers is missing or empty"),
+    ("no validators", inventory(validators=()), [], "the group validators is missing or empty"),
+    ("empty", {"all": {}}, [], "the group consul_servers is missing or empty"),
+    ("no inventory", None, [], "the group validators is missing or empty"),
+    ("limit", inventory(), ["--limit", "host-b"], "--limit: it leaves out host-a, host-c"),
+    (
+        "limit to a group",
+        inventory(servers=("s1", "s2", "s3")),
+        ["--limit", "validators"],
+        "--limit: it leaves out s1, s2, s3",
+    ),
+    ("unset", inventory(kuutamod_account_id="UNSET"), [], "kuutamod_account_id: it is not set on all hosts"),
+    ("empty value", inventory(consul_gossip_key=""), [], "consul_gossip_key: it is empty on all hosts"),
+    (
+        "vault file missing",
+        inventory(consul_operator_token="{{ vault_consul_operator_token }}"),
+        [],
+        "consul_operator_token: it refers to what is not there: 'vault_consul_operator_token' is undefined on all hosts",
+    ),
+    ("twins", inventory(validators=("host-a", "Host-A")), [], "host-a, Host-A differ only in case"),
+    ("bad name", inventory(validators=("host_a",)), [], "the name of host 'host_a' can't be a Consul node's"),
+    ("no account", inventory(kuutamod_account_id="Pool.NEAR"), [], "'Pool.NEAR' is no NEAR account"),
+    (
+        "one address",
+        inventory(ansible_connection="ssh", ansible_host="192.0.2.1"),
+        [],
+        "host-a, host-b, host-c have the same address 192.0.2.1",
+    ),
+    (
+        "two accounts",
+        inventory(kuutamod_account_id="{{ inventory_hostname }}.near"),
+        [],
+        "kuutamod_account_id: it differs between hosts",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "words"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS]
+)
+def test_deploy_refuses(tmp_path: Path, given: dict[str, Any] | None, arguments: list[str], words: str) -> None:
+    done = playbook("deploy", given, tmp_path, *arguments)
+    assert done.returncode != 0
+    assert words in done.stdout.replace("\\\\", "") + done.stderr
+    assert "Nothing has been changed" in done.stdout + done.stderr
+    assert "TASK [Gathering Facts]" not in done.stdout
+
+
+def test_secrets_are_not_told(tmp_path: Path) -> None:
+    given = inventory(consul_gossip_key="{{ 'secret-' ~ inventory_hostname }}", kuutamod_account_id="UNSET")
+    done = playbook("deploy", given, tmp_path, "-vvv", "--diff")
+    assert "consul_gossip_key: it differs between hosts" in done.stdout + done.stderr
+    assert "secret-" not in done.stdout + done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_every_playbook_refuses_an_empty_inventory(tmp_path: Path, name: str) -> None:
+    done = playbook(name, {"all": {"hosts": {"stranger": {"ansible_connection": "local"}}}}, tmp_path)
+    assert done.returncode != 0
+    assert "the group validators is missing or empty" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ("upgrade", "rollback", "deploy"))
+def test_a_limit_that_matches_no_host_of_the_fleet_is_no_success(tmp_path: Path, name: str) -> None:
+    given = inventory()
+    given["all"]["hosts"] = {"stranger": {}}
+    done = playbook(name, given, tmp_path, "--limit", "stranger")
+    assert done.returncode != 0
+    assert "--limit: it leaves out host-a, host-b, host-c" in done.stdout + done.stderr
+
+
+ORDERS = [
+    ("handover", ["-e", "target=host-x", "-e", "confirm=true"], "target=host-x: there is no such host"),
+    ("handover", [], "-e confirm=true"),
+    ("upgrade", ["-e", "components=nerd"], "components=nerd"),
+    ("rollback", ["-e", "components="], "components="),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"), ORDERS, ids=[f"{name} {' '.join(words)}" for name, words, _text in ORDERS]
+)
+def test_an_order_that_makes_no_sense_is_refused(tmp_path: Path, name: str, arguments: list[str], words: str) -> None:
+    done = playbook(name, inventory(), tmp_path, *arguments)
+    assert done.returncode != 0
+    assert words in done.stdout + done.stderr
+    assert "Nothing has been changed" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_every_playbook_is_understood(tmp_path: Path, name: str) -> None:
+    done = playbook(name, inventory(), tmp_path, "--syntax-check")
+    assert done.returncode == 0, done.stderr
