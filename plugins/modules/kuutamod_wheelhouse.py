@@ -28,7 +28,8 @@ options:
   wheels_dir:
     description:
       - A folder that has the wheels of all requirements already. Then no network is asked.
-      - Fill it with C(pip download --require-hashes --only-binary :all: --no-deps --implementation py --abi none
+      - >-
+        Fill it with C(pip download --require-hashes --only-binary :all: --no-deps --implementation py --abi none
         --platform any --python-version 3.11 -r requirements.lock).
       - Without it they are fetched with pip, which follows its own settings for indexes and proxies.
     type: path
@@ -44,7 +45,7 @@ attributes:
   diff_mode:
     description: Returns what has changed.
     support: none
-    details: A folder is there or it is not; RV(changed) tells.
+    details: A folder is there or it is not; C(changed) tells.
 author:
   - The kuutamo.near engineers (@kuutamo)
 """
