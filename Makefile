@@ -75,7 +75,7 @@ demo-down: $(VENV)/ready
 	$(BIN)/kuutamo-fleet down
 
 # Hosts that boot systemd, and everything the collection does to them.
-fleet: $(VENV)/ready build/ansible-$(CORE)/ready
+fleet: $(VENV)/ready build/ansible-2.19/ready build/ansible-$(CORE)/ready
 	@sh tools/collection.sh build/collections
 	@$(MAKE) --no-print-directory gate-tarball
 	sh tools/molecule.sh $(CORE) $(SCENARIO)
