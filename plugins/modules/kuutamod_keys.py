@@ -25,9 +25,8 @@ options:
     type: str
     required: true
   validator_node_key:
-    description: The content of the validator's node key file, as JSON text; the same on all hosts.
+    description: The content of the validator's node key file, as JSON text; the same on all hosts. Left alone if not given.
     type: str
-    required: true
   voter_node_key_file:
     description: The host's own node key file, which is only looked at.
     type: path
@@ -36,7 +35,6 @@ options:
     description:
       - V(sealed) keeps the keys encrypted in O(sealed_dir); only this host can open them.
       - V(plain_file) keeps them in clear in O(plain_dir), for root alone. Backups and disk images then have the key.
-      - What the other way has left is removed by O(tidy).
     type: str
     choices: [sealed, plain_file]
     default: sealed
@@ -55,16 +53,13 @@ options:
     default: auto
   slot:
     description:
-      - V(current) is what the unit loads. V(next) lies beside it until the validator's key is rotated.
+      - V(current) is what the unit loads. V(next) lies beside it until the validator's key is rotated; it is removed when the
+        same key becomes the current one.
     type: str
     choices: [current, next]
     default: current
   replace:
     description: Take the validator's key even where the host has another one.
-    type: bool
-    default: false
-  tidy:
-    description: Remove what the other O(delivery) has left. Only once the unit no longer loads it.
     type: bool
     default: false
   neard_home:
@@ -138,7 +133,7 @@ removed:
 """
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +155,6 @@ _NAMES = {"validator": "validator_key.json", "validator_node": "validator_node_k
 _PREFIX = "kuutamod."
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where one key is kept, by the delivery that is wanted, and by the other."""
-
-    wanted: Any
-    other: Path
-
-
 class Keys:
     """The keys of one host."""
 
@@ -176,23 +163,27 @@ class Keys:
         self._sealed = params["delivery"] == "sealed"
         self._seal = self._chosen_seal() if self._sealed else None
         self.given = {
-            "validator": creds.parse_validator_key(params["validator_key"], "kuutamod_validator_key", params["account_id"]),
-            "validator_node": creds.parse_node_key(params["validator_node_key"], "kuutamod_validator_node_key"),
+            "validator": creds.parse_validator_key(params["validator_key"], self.name, params["account_id"]),
         }
-        self.places = {which: self._place(name) for which, name in _NAMES.items()}
-        self.kept = {which: place.wanted.read() for which, place in self.places.items()}
+        if params["validator_node_key"]:
+            self.given["validator_node"] = creds.parse_node_key(params["validator_node_key"], "kuutamod_validator_node_key")
+        self.places = {which: self._place(_NAMES[which]) for which in self.given}
+        self.kept = {which: place.read() for which, place in self.places.items()}
+
+    @property
+    def name(self) -> str:
+        """The operator's variable with the validator's key."""
+        return "kuutamod_next_validator_key" if self._params["slot"] == "next" else "kuutamod_validator_key"
 
     def _chosen_seal(self) -> Any:
         wish = self._params["seal_with"]
         return creds.best_seal() if wish == "auto" else creds.Seal(wish)
 
-    def _place(self, name: str) -> Place:
+    def _place(self, name: str) -> Any:
         slot = ".next" if self._params["slot"] == "next" else ""
-        sealed = Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}"
-        plain = Path(self._params["plain_dir"]) / f"{name}{slot}"
         if self._seal is not None:
-            return Place(creds.Sealed(sealed, name, self._seal), plain)
-        return Place(creds.Plain(plain), sealed)
+            return creds.Sealed(Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}", name, self._seal)
+        return creds.Plain(Path(self._params["plain_dir"]) / f"{name}{slot}")
 
     @property
     def seal(self) -> str:
@@ -200,13 +191,11 @@ class Keys:
         return "none" if self._seal is None else self._seal.value
 
     def found(self) -> str | None:
-        """The validator's public key that the host has; one in the other delivery counts as well."""
-        data = self.kept["validator"]
-        if data is None:
-            other = self.places["validator"].other
-            name = _NAMES["validator"]
-            old = creds.Plain(other) if self._sealed else creds.Sealed(other, name, creds.Seal.HOST)
-            data = old.read()
+        """The validator's public key that the unit loads on this host; one in the other delivery counts as well."""
+        name = _NAMES["validator"]
+        sealed = creds.Sealed(Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}", name, creds.Seal.HOST)
+        plain = creds.Plain(Path(self._params["plain_dir"]) / name)
+        data = (sealed.read() or plain.read()) if self._sealed else (plain.read() or sealed.read())
         return creds.public_key_of(data, read_key_file)
 
     def voter(self) -> str | None:
@@ -224,18 +213,24 @@ class Keys:
         return [which for which, key in self.given.items() if not self._well_kept(which, key.data)]
 
     def _well_kept(self, which: str, data: bytes) -> bool:
-        return creds.same(self.kept[which], data) and creds.private(self.places[which].wanted.path)
+        return creds.same(self.kept[which], data) and creds.private(self.places[which].path)
 
     def keep(self, which: str) -> None:
         """Keep one anew, and read it back."""
-        place, data = self.places[which].wanted, self.given[which].data
+        place, data = self.places[which], self.given[which].data
         place.write(data)
         if not creds.same(place.read(), data):
             raise creds.CredentialFault(f"{place.path} can't be opened again right after it was sealed with {self.seal}")
 
     def leftovers(self) -> list[Path]:
-        """What the other delivery has left."""
-        return [place.other for place in self.places.values() if self._params["tidy"] and place.other.exists()]
+        """The next key, once it is the current one."""
+        path = self.places["validator"].path
+        following = path.with_name(f"{path.name}.next")
+        if self._params["slot"] == "next" or not following.exists():
+            return []
+        wanted = self.places["validator"]
+        known = replace(wanted, path=following).read()
+        return [following] if known is None or creds.same(known, self.given["validator"].data) else []
 
 
 def _run(module: AnsibleModule) -> dict[str, Any]:
@@ -244,13 +239,13 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     ours = keys.given["validator"].public.public_key
     public = {which: key.public.public_key for which, key in keys.given.items()}
     public["voter_node"] = keys.voter()
-    if public["voter_node"] == public["validator_node"]:
+    if public["voter_node"] is not None and public["voter_node"] == public.get("validator_node"):
         raise creds.CredentialFault(
             f"{params['voter_node_key_file']} is the validator's node key ({public['voter_node']}): two hosts would run as "
             "one peer; give the host a node key of its own"
         )
     found = keys.found()
-    if found not in (None, ours) and not (params["replace"] or params["slot"] == "next"):
+    if found not in (None, ours) and not params["replace"] and params["slot"] == "current":
         raise creds.CredentialFault(
             f"this host has the validator key {found}, kuutamod_validator_key is {ours}; a new key needs the playbook "
             "kuutamo.near.rotate_validator_key, a host of another validator needs kuutamod_replace_validator_key=true"
@@ -269,7 +264,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         "public_keys": public,
         "found": found,
         "seal": keys.seal,
-        "files": {_NAMES[which]: str(place.wanted.path) for which, place in keys.places.items()},
+        "files": {_NAMES[which]: str(place.path) for which, place in keys.places.items()},
         "strays": [each.told() for each in strays if each not in doomed],
         "removed": removed,
         "diff": _diff(keys, found, stale, removed),
@@ -280,7 +275,7 @@ def _diff(keys: Keys, found: str | None, stale: list[str], removed: list[str]) -
     """Public parts and places only."""
     before = [f"validator key {found or 'none'}"] + [f"{path}: there" for path in removed]
     after = [f"validator key {keys.given['validator'].public.public_key}"]
-    after += [f"{keys.places[which].wanted.path}: kept, tied to {keys.seal}" for which in stale]
+    after += [f"{keys.places[which].path}: kept, tied to {keys.seal}" for which in stale]
     return {"before": "\n".join(before) + "\n", "after": "\n".join(after) + "\n"}
 
 
@@ -290,7 +285,7 @@ def main() -> None:
         argument_spec={
             "account_id": {"type": "str", "required": True},
             "validator_key": {"type": "str", "required": True, "no_log": True},
-            "validator_node_key": {"type": "str", "required": True, "no_log": True},
+            "validator_node_key": {"type": "str", "no_log": True},
             "voter_node_key_file": {"type": "path", "required": True, "no_log": False},
             "delivery": {"type": "str", "choices": ["sealed", "plain_file"], "default": "sealed"},
             "sealed_dir": {"type": "path", "default": "/etc/credstore.encrypted"},
@@ -298,7 +293,6 @@ def main() -> None:
             "seal_with": {"type": "str", "choices": ["auto", "host", "tpm2", "host+tpm2"], "default": "auto"},
             "slot": {"type": "str", "choices": ["current", "next"], "default": "current"},
             "replace": {"type": "bool", "default": False},
-            "tidy": {"type": "bool", "default": False},
             "neard_home": {"type": "path"},
             "remove_strays": {"type": "bool", "default": False},
         },

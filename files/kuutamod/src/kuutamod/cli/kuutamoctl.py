@@ -11,7 +11,7 @@ from ..consul.faults import ConsulError
 from ..settings import ConfigFaults
 from .arguments import parse
 from .command import BROKEN_PIPE, FAULTY_OPTIONS, INTERRUPTED, Context, complain, failure
-from .commands import active_validator, check, confirm, drain, handover, history, pause, restart, status
+from .commands import active_validator, check, confirm, drain, handover, history, key, pause, restart, status
 
 COMMANDS = (
     active_validator.COMMAND,
@@ -25,6 +25,7 @@ COMMANDS = (
     pause.RESUME,
     check.COMMAND,
     confirm.COMMAND,
+    key.COMMAND,
 )
 
 _ABOUT = "Asks about the fleet of one validator account, and gives it orders, through Consul."
