@@ -108,7 +108,8 @@ def _program(source: Path) -> Iterator[IO[bytes]]:
         with tarfile.open(source, "r:*") as archive:
             found = {member.name: member for member in archive if member.isreg() and _fits(member.name)}
             taken = archive.extractfile(found[_only(list(found))])
-            assert taken is not None
+            if taken is None:  # only for what is no regular file
+                raise ArchiveFault(f"its file {PROGRAM} can't be read")
             yield taken
 
 
