@@ -33,8 +33,7 @@ def wanted(root: Path) -> dict[Path, Path]:
     found: set[Path] = set()
     waiting = [
         name
-        for folder in ("plugins/modules", "plugins/module_utils", "plugins/action")
-        for file in sorted((root / folder).glob("*.py"))
+        for file in sorted((root / "plugins").glob("*/*.py"))
         for name in _imports(file, file.relative_to(root / "plugins").with_suffix("").parts)
     ]
     while waiting:

@@ -15,7 +15,7 @@ description:
 positional: _input
 options:
   _input:
-    description: The variable P(groups), all groups with their hosts.
+    description: The variable C(groups), all groups with their hosts.
     type: dict
     required: true
   hostvars:
