@@ -84,15 +84,16 @@ def fleet_plan(
         for name, target in (targets or {}).items()
     }
     made = _rolling.plan(fleet, nodes, wanted, validators, ahead)
-    steps = [
-        fault
-        for name, target in wanted.items()
-        if name in nodes and not (preview and target.neard not in nodes[name]["neard"]["releases"])
-        for fault in _protocol.step_faults(fleet, name, nodes[name], target.neard, protocol_jump)
-    ]
+    steps: dict[str, list[str]] = {}
+    for name, target in wanted.items():
+        if name not in nodes or (preview and target.neard not in nodes[name]["neard"]["releases"]):
+            continue
+        for fault in _protocol.step_faults(fleet, nodes[name], target.neard, protocol_jump):
+            steps.setdefault(fault, []).append(name)
+    faults = [f"{', '.join(names)}: {fault}" for fault, names in steps.items()]
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(made).items()}
     why = {name: list(found) for name, found in made.why.items()}
-    return {**plain, "why": why, "refusals": [*plain["refusals"], *steps]}
+    return {**plain, "why": why, "refusals": [*plain["refusals"], *faults]}
 
 
 class FilterModule:

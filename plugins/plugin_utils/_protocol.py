@@ -13,7 +13,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 
-def step_faults(fleet: Json, name: str, node: Json, target: str, jump: int) -> list[str]:
+def step_faults(fleet: Json, node: Json, target: str, jump: int) -> list[str]:
     """What forbids this host's step to neard ``target``. ``jump``: versions the protocol may be ahead of the network's."""
     running = (node.get("running") or {}).get("neard") or ""
     if not target or running == target:
@@ -21,13 +21,10 @@ def step_faults(fleet: Json, name: str, node: Json, target: str, jump: int) -> l
     versions = node["neard"]["versions"]
     new = versions.get(target)
     if new is None:
-        return [f"{name}: neard {target} is not installed under /opt/neard/releases"]
+        return [f"neard {target} is not installed under /opt/neard/releases"]
     if new.get("fault"):
-        return [f"{name}: {new['fault']}"]
-    return [
-        f"{name}: {fault}"
-        for fault in [*_protocol(fleet, new, target, jump), *_database(new, target, versions.get(running), running)]
-    ]
+        return [str(new["fault"])]
+    return [*_protocol(fleet, new, target, jump), *_database(new, target, versions.get(running), running)]
 
 
 def _protocol(fleet: Json, new: Json, target: str, jump: int) -> list[str]:

@@ -24,7 +24,7 @@ SET = {
 }
 HOSTS = ("host-a", "host-b", "host-c")
 PLAYBOOKS = sorted(file.stem for file in (ROOT / "playbooks").glob("*.yml"))
-MINE = ("deploy", "status", "handover", "upgrade", "rollback")
+MINE = ("deploy", "status", "handover", "upgrade", "rollback", "add_node", "remove_node")
 
 
 def inventory(servers: tuple[str, ...] = HOSTS, validators: tuple[str, ...] = HOSTS, **changes: Any) -> dict[str, Any]:
@@ -110,6 +110,11 @@ def test_a_limit_that_matches_no_host_of_the_fleet_is_no_success(tmp_path: Path,
 
 
 ORDERS = [
+    ("remove_node", ["-e", "confirm=true"], "-e node=NAME"),
+    ("remove_node", ["-e", "node=host-x", "-e", "confirm=true"], "node=host-x: there is no such host"),
+    ("remove_node", ["-e", "node=host-b"], "-e confirm=true"),
+    ("add_node", [], "-e node=NAME"),
+    ("add_node", ["-e", "node=host-x"], "node=host-x: there is no such host"),
     ("handover", ["-e", "target=host-x", "-e", "confirm=true"], "target=host-x: there is no such host"),
     ("handover", [], "-e confirm=true"),
     ("upgrade", ["-e", "components=nerd"], "components=nerd"),

@@ -134,13 +134,13 @@ STEPS = [
     ("n2", ""),
     ("n1", ""),
     ("", ""),
-    ("far", "a: neard far speaks protocol 90, 7 ahead of the network's 83, and 3 are allowed"),
-    ("strange", "a: neard strange needs protocol 84 at least, the network has 83"),
-    ("ancient", "a: neard ancient speaks protocol 80, the network 83: it would stop at once"),
-    ("same", "a: neard same has database version 46, the one that runs (n1) 47: a database can't go back"),
-    ("broken", "a: it can't be started"),
-    ("mute", "a: neard mute does not tell its protocol version"),
-    ("lost", "a: neard lost is not installed"),
+    ("far", "neard far speaks protocol 90, 7 ahead of the network's 83, and 3 are allowed"),
+    ("strange", "neard strange needs protocol 84 at least, the network has 83"),
+    ("ancient", "neard ancient speaks protocol 80, the network 83: it would stop at once"),
+    ("same", "neard same has database version 46, the one that runs (n1) 47: a database can't go back"),
+    ("broken", "it can't be started"),
+    ("mute", "neard mute does not tell its protocol version"),
+    ("lost", "neard lost is not installed"),
 ]
 
 
@@ -148,7 +148,7 @@ STEPS = [
 def test_steps_of_neard(target: str, words: str) -> None:
     info = node(neard="n1")
     info["neard"]["versions"] = VERSIONS
-    faults = _protocol.step_faults(three(), "a", info, target, 3)
+    faults = _protocol.step_faults(three(), info, target, 3)
     assert bool(faults) == bool(words)
     assert any(fault.startswith(words) for fault in faults) or not words
 
@@ -157,6 +157,6 @@ def test_a_network_that_nobody_sees_allows_no_step() -> None:
     info = node()
     info["neard"]["versions"] = VERSIONS
     unknown = fleet(member("a", protocol=None), member("b", protocol=None))
-    assert _protocol.step_faults(unknown, "a", info, "n2", 3) == [
-        "a: the network's protocol version is not known: no neard of the fleet answers"
+    assert _protocol.step_faults(unknown, info, "n2", 3) == [
+        "the network's protocol version is not known: no neard of the fleet answers"
     ]
