@@ -144,7 +144,7 @@ def test_a_full_disk_is_full_for_its_host_alone(pair: Hosts) -> None:
     if not pair.plan.disks:
         pytest.skip("only root can mount file systems of a limited size")
     write = "touch /opt/consul/x && echo more > /opt/consul/x && echo written || echo full"
-    assert fill_disk(pair, "node0") > 100 << 20
+    fill_disk(pair, "node0")
     try:
         assert _run(pair, "node0", write).strip() == "full"
         assert _run(pair, "node1", write).strip() == "written"

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     cut = command("partition", _partition, "cut a host off from its peers; ssh from here still works", host=True)
     cut.add_argument("--from", nargs="+", default=[], dest="peers", metavar="HOST", help="from these alone (default: all)")
     command("heal", _heal, "undo a partition", host=True)
-    command("fill-disk", _fill, "fill a host's small disk to the last byte (needs `up --disks`)", host=True)
+    command("fill-disk", _fill, "fill a host's disk to the last byte (needs `up --disks`)", host=True)
     command("free-disk", _free, "take away what filled a host's disk", host=True)
     show = command("demo", _demo, "a fleet of three, deployed, handed over, taken over; it stays up")
     show.add_argument("--neard-archive", type=Path, metavar="FILE", help="a neard release (tar) in place of the stand-in")
@@ -112,7 +112,9 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--internal", action="store_true", default=None, help="a network without any way out")
     text = "a neard release (tar) in place of the stand-in; it makes a chain of its own"
     parser.add_argument("--neard-archive", type=Path, metavar="FILE", help=text)
-    parser.add_argument("--disks", action="store_true", default=None, help="small disks of their own, to be filled up")
+    parser.add_argument(
+        "--disks", action="store_true", default=None, help="disks of their own for data, which can be filled up"
+    )
 
 
 def _image(options: argparse.Namespace) -> int:
@@ -219,7 +221,7 @@ def _heal(options: argparse.Namespace) -> int:
 
 def _fill(options: argparse.Namespace) -> int:
     size = fill_disk(_open(options), options.host)
-    _say(f"{options.host}: disk filled with {size >> 20} MB")
+    _say(f"{options.host}: the disk is full, {size >> 10} kB are in use")
     return 0
 
 

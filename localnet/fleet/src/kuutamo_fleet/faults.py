@@ -45,7 +45,7 @@ def heal(hosts: Hosts, host: str) -> None:
 
 
 def fill_disk(hosts: Hosts, host: str) -> int:
-    """Fill the small disk of `host`; how many bytes that took."""
+    """Fill the disk of `host`; how many bytes that took."""
     return Disks(hosts.site, hosts.podman.machine).fill(hosts.plan.host(host).name)
 
 

@@ -44,7 +44,7 @@ class Host:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """A whole fleet. `internal`: its network has no way out; `disks`: small disks of their own for data.
+    """A whole fleet. `internal`: its network has no way out; `disks`: disks of their own for data.
 
     `neard_archive` is the path of a neard archive of the user's, empty for the stand-in.
     """

@@ -69,7 +69,7 @@ class Site:
 
     @property
     def disks(self) -> Path:
-        """Where the hosts' small disks are mounted."""
+        """Where the hosts' own disks are mounted."""
         return self.directory / "disks"
 
     @property
