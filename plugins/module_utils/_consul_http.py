@@ -181,9 +181,10 @@ def _answer(status: int, content: bytes) -> Answer:
 
 def _refusal(what: str, url: str, answer: Answer) -> ConsulHttpError:
     text = answer.text.strip()[:300]
-    if answer.status == 403:
+    # The keyring's refusal comes as 500.
+    if answer.status == 403 or any(word in text.lower() for word in ("permission denied", "denied by acl")):
         hint = "the token is unknown to Consul" if "not found" in text.lower() else "the token has not the right"
-        return ConsulHttpError("forbidden", f"{what} is refused, {hint} ({text})", 403)
+        return ConsulHttpError("forbidden", f"{what} is refused, {hint} ({text})", answer.status)
     if answer.status in (500, 502, 503) and any(word in text.lower() for word in PASSING):
         return ConsulHttpError("no_leader", f"{url} has no cluster leader at hand: {text}", answer.status)
     if answer.status == 400 and "HTTPS server" in text:

@@ -7,6 +7,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -52,8 +53,9 @@ def test_info_names_the_holder_of_a_lock(server: ConsulServer, ask: Ask) -> None
     assert ask("info", lock_key="the-lock")["lock"] is None
 
 
-def test_info_with_a_token_that_may_nothing(server: ConsulServer) -> None:
-    refused = asking(server, None)("info")
+@pytest.mark.parametrize(("name", "options"), [("info", {}), ("autopilot", {"min_quorum": 3}), ("keyring", {"key": key()})])
+def test_without_the_right_nothing_is_done(server: ConsulServer, name: str, options: dict[str, Any]) -> None:
+    refused = asking(server, None)(name, **options)
     assert refused.failed and refused["reason"] == "forbidden"
 
 
