@@ -8,15 +8,21 @@ import datetime as dt
 import ipaddress
 import os
 import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+except ImportError:
+    LIBRARY_FAULT: str | None = traceback.format_exc()
+else:
+    LIBRARY_FAULT = None
 
 CERTIFICATES, KEY = "ca.pem", "ca-key.pem"
 BACKDATED = dt.timedelta(minutes=10)

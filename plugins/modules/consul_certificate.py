@@ -125,16 +125,9 @@ reason:
   type: str
 """
 
-import traceback
-
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-try:
-    from ansible_collections.kuutamo.near.plugins.module_utils import _consul_ca
-except ImportError:
-    LIBRARY_FAULT: str | None = traceback.format_exc()
-else:
-    LIBRARY_FAULT = None
+from ansible_collections.kuutamo.near.plugins.module_utils import _consul_ca
 
 
 def main() -> None:
@@ -152,8 +145,8 @@ def main() -> None:
         "force": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    if LIBRARY_FAULT is not None:
-        module.fail_json(msg=missing_required_lib("cryptography"), reason="no_library", exception=LIBRARY_FAULT)
+    if _consul_ca.LIBRARY_FAULT is not None:
+        module.fail_json(msg=missing_required_lib("cryptography"), reason="no_library", exception=_consul_ca.LIBRARY_FAULT)
     given = module.params
     try:
         authority, made = _consul_ca.authority(
