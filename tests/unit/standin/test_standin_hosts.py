@@ -21,10 +21,11 @@ from neard_standin.referee import Referee, judge_journal
 
 _KEY, _ACCOUNT = "ed25519:key", "a.near"
 _PROGRAM = """
-import sys
+import os, sys
 from neard_standin.ledger import Ledger
 from neard_standin.presence import announce
 from neard_standin.procfs import own_process
+os.umask(0o077)
 me = own_process(many_hosts=True)
 announce(Ledger.open(sys.argv[1]), me)
 print(me.pid, me.starttime, me.namespace, flush=True)
@@ -74,6 +75,12 @@ def test_a_process_is_present_until_its_end_stopped_or_not(ledger: Ledger, start
     process.kill()
     process.wait()
     assert not alive(identity), "whoever has collected the exit status finds it gone"
+
+
+def test_a_presence_is_readable_for_other_users(ledger: Ledger, start: Start) -> None:
+    start()
+    files = list((ledger.path / "present").iterdir())
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o644]
 
 
 def test_a_process_that_never_came_is_not_present(ledger: Ledger) -> None:

@@ -122,7 +122,7 @@ def fleet_variables(site: Site, plan: FleetPlan, archives: Mapping[str, Archive]
     """What is known of a fleet and is no secret: the roles' variables, and `fleet_*` to derive others from."""
     return {
         "kuutamod_account_id": plan.account,
-        "consul_tls_dir": str(site.inventory / "consul-tls"),
+        "consul_tls_dir": str(site.directory / "consul-tls"),
         "fleet_genesis": str(site.genesis),
         "fleet_archives": {
             name: {"path": str(item.path), "sha256": item.sha256, "version": item.version}

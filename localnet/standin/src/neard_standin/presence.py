@@ -36,6 +36,8 @@ def announce(ledger: Ledger, process: ProcessId) -> None:
         return
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(_file(ledger, process), flags, 0o644)
+    # Readable for the neard users of other hosts, which have other numbers, whatever this unit's umask is.
+    os.fchmod(descriptor, 0o644)
     # Waits for at most the moment in which somebody else looks.
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     # Never closed: the descriptor goes with the process.
