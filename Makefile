@@ -20,7 +20,9 @@ NAME ?=
 FIXED_SEED := 59
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
-CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src tests tools
+# Ansible's modules are typed under their full names.
+PLUGINS := filter module_utils modules plugin_utils
+CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src plugins tests tools
 
 .PHONY: help demo demo-down fleet localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball soak soak-ci bench docs links lock clean
 
@@ -89,6 +91,8 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	@sh tools/collection.sh build/collections
+	MYPYPATH=build/collections $(BIN)/mypy $(PLUGINS:%=-p ansible_collections.kuutamo.near.plugins.%)
 
 unit: $(VENV)/ready build/py-consul/ready
 	$(PYTEST) -n $(JOBS) tests/unit tests/conformance tests/simulation tests/exhaustive

@@ -63,9 +63,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from jinja2 import Undefined
-
 from ansible_collections.kuutamo.near.plugins.plugin_utils import _inventory
+from jinja2 import Undefined
 
 
 def inventory_findings(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,7 +105,7 @@ class _Unverified(ConsulSettings):
         return False
 
 
-def spec(**options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def spec(**options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The options of a module: those of the connection, and its own."""
     return {**SPEC, **options}
 

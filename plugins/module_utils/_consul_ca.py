@@ -126,7 +126,7 @@ def certificate(authority: Authority | None, text: str, wanted: Wanted, check: b
     request = _request(blocks)
     now = dt.datetime.now(dt.UTC)
     present = next((block for kind, block in blocks if kind == "CERTIFICATE"), None)
-    reasons = ("there is no certificate authority yet",) if authority is None else ()
+    reasons: tuple[str, ...] = ("there is no certificate authority yet",) if authority is None else ()
     reasons = reasons or tuple(_faults(authority, request, present, wanted, now))
     if present is not None and not reasons:
         return _paper(present, ())

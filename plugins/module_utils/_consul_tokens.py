@@ -49,8 +49,7 @@ def bootstrap(module: AnsibleModule, consul: ConsulHttp, outcome: Outcome) -> bo
     outcome.note(None, "management token: the operator's\n")
     if module.check_mode:
         return True
-    wanted = consul.token
-    assert wanted is not None
+    wanted = consul.token or ""
     first = consul.call("PUT", "acl/bootstrap", {"BootstrapSecret": wanted}, accept=(403,))
     if first.status == 403:
         raise ConsulHttpError(

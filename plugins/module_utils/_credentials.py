@@ -9,14 +9,16 @@ import hmac
 import json
 import os
 import stat
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.basic import AnsibleModule
+
 from ._kuutamod.neard.keys import KeyFault, KeyFile, read_key_file, read_node_key_file
+from ._program import Answer, ProgramFault, run
 
 _PATIENCE = 60.0
 """Seconds for systemd-creds; a TPM is slow."""
@@ -41,6 +43,7 @@ class Seal(enum.Enum):
 class Sealed:
     """A secret sealed under a name; systemd refuses to open it under another."""
 
+    module: AnsibleModule
     path: Path
     name: str
     seal: Seal
@@ -49,16 +52,18 @@ class Sealed:
         """The secret; None where there is none, or none that this host can open any more."""
         if not self.path.exists():
             return None
-        done = _systemd_creds("decrypt", f"--name={self.name}", str(self.path), "-")
-        return done.stdout if done.returncode == 0 else None
+        done = _systemd_creds(self.module, "decrypt", f"--name={self.name}", str(self.path), "-")
+        return done.out if done.code == 0 else None
 
     def write(self, secret: bytes) -> None:
         """Seal it. :raises CredentialFault: systemd-creds refuses."""
-        done = _systemd_creds("encrypt", f"--name={self.name}", f"--with-key={self.seal.value}", "-", "-", given=secret)
-        if done.returncode or not done.stdout:
-            why = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+        done = _systemd_creds(
+            self.module, "encrypt", f"--name={self.name}", f"--with-key={self.seal.value}", "-", "-", given=secret
+        )
+        if done.code or not done.out:
+            why = done.complaint[-300:]
             raise CredentialFault(f"systemd-creds can't seal {self.path} with {self.seal.value}: {why}")
-        replace_file(self.path, done.stdout)
+        replace_file(self.path, done.out)
 
 
 @dataclass(frozen=True)
@@ -101,20 +106,16 @@ def private(path: Path) -> bool:
     return seen.st_uid == 0 and not seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
-def best_seal() -> Seal:
+def best_seal(module: AnsibleModule) -> Seal:
     """The host's key and the TPM together where there is a TPM."""
-    return Seal.BOTH if _systemd_creds("has-tpm2", "--quiet").returncode == 0 else Seal.HOST
+    return Seal.BOTH if _systemd_creds(module, "has-tpm2", "--quiet").code == 0 else Seal.HOST
 
 
-def _systemd_creds(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def _systemd_creds(module: AnsibleModule, *arguments: str, given: bytes | None = None) -> Answer:
     try:
-        return subprocess.run(
-            ["systemd-creds", *arguments], input=given, capture_output=True, timeout=_PATIENCE, check=False
-        )
-    except FileNotFoundError:
-        raise CredentialFault("there is no systemd-creds; systemd 250 or later is needed") from None
-    except subprocess.TimeoutExpired:
-        raise CredentialFault(f"systemd-creds {arguments[0]} did not end within {_PATIENCE:g} s") from None
+        return run(module, ["systemd-creds", *arguments], _PATIENCE, given=given)
+    except ProgramFault as fault:
+        raise CredentialFault(f"{fault}; systemd 250 or later is needed") from None
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _info_files(source: Source) -> Iterator[tuple[str, str]]:
     yield "WHEEL", "Wheel-Version: 1.0\nGenerator: kuutamo.near\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     scripts = "".join(f"{name} = {target}\n" for name, target in sorted(project.get("scripts", {}).items()))
     yield "entry_points.txt", f"[console_scripts]\n{scripts}"
-    packages = sorted({name.partition("/")[0] for name, _ in source.files})
+    packages = sorted({name.partition("/")[0] for name, _data in source.files})
     yield "top_level.txt", "".join(f"{name}\n" for name in packages)
 
 

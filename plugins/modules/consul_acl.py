@@ -80,7 +80,8 @@ options:
         default: "0600"
       agent:
         description:
-          - For what the agent that is asked uses it itself. V(agent) is its own work; V(services) is the registration of services
+          - For what the agent that is asked uses it itself. V(agent) is its own work; V(services) is the registration
+            of services
             from its configuration files.
           - Consul before 1.15 has no token for V(services) alone. There it becomes the default token, whose rights a caller
             without a token has, too.
@@ -186,7 +187,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 from ansible_collections.kuutamo.near.plugins.module_utils._consul_tokens import Outcome, Policies, Tokens, bootstrap
 

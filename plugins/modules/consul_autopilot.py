@@ -52,7 +52,6 @@ reason:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 
 PATH = "operator/autopilot/configuration"

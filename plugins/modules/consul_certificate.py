@@ -120,13 +120,12 @@ reasons:
   elements: str
   sample: [it ends on 2026-12-01]
 reason:
-  description: Why it failed, V(authority) when the authority or the request is at fault, V(no_library) without cryptography.
+  description: Why it failed, V(authority) when the authority or request is at fault, V(no_library) without cryptography.
   returned: failure
   type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_ca
 
 

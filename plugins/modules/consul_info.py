@@ -92,7 +92,6 @@ import ssl
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 
 STATUS = {1: "alive", 2: "leaving", 3: "left", 4: "failed"}

@@ -59,7 +59,7 @@ nodes:
   returned: success
   type: int
   sample: 5
-keys:
+keys_before:
   description: How many keys were known, before.
   returned: success
   type: int
@@ -77,7 +77,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 
 PATH = "operator/keyring"
@@ -97,7 +96,7 @@ class Ring:
         """How far the change to ``key`` is, in words without a key."""
         if key not in self.everywhere:
             return "the wanted key is not known everywhere"
-        if self.primary != {key}:
+        if self.primary != frozenset({key}):
             return "the wanted key is known everywhere"
         return "the wanted key is in use" + (", others are known" if self.known != {key} else ", alone")
 
@@ -119,7 +118,7 @@ def steps(ring: Ring, key: str, state: str) -> list[tuple[str, str]]:
     todo: list[tuple[str, str]] = []
     if key not in ring.everywhere:
         todo.append(("POST", key))
-    if state != "installed" and ring.primary != {key}:
+    if state != "installed" and ring.primary != frozenset({key}):
         todo.append(("PUT", key))
     if state == "only":
         todo += [("DELETE", other) for other in sorted(ring.known - {key})]
@@ -161,7 +160,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(todo),
         nodes=ring.nodes,
-        keys=len(ring.known),
+        keys_before=len(ring.known),
         diff={"before": f"{ring.state(key)}\n", "after": f"{after}\n"},
     )
 

@@ -53,8 +53,8 @@ options:
     default: auto
   slot:
     description:
-      - V(current) is what the unit loads. V(next) lies beside it until the validator's key is rotated; it is removed when the
-        same key becomes the current one.
+      - V(current) is what the unit loads. V(next) lies beside it until the validator's key is rotated; it is removed when
+        the same key becomes the current one.
     type: str
     choices: [current, next]
     default: current
@@ -158,8 +158,9 @@ _PREFIX = "kuutamod."
 class Keys:
     """The keys of one host."""
 
-    def __init__(self, params: dict[str, Any]) -> None:
-        self._params = params
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self._params = params = module.params
         self._sealed = params["delivery"] == "sealed"
         self._seal = self._chosen_seal() if self._sealed else None
         self.given = {
@@ -177,12 +178,12 @@ class Keys:
 
     def _chosen_seal(self) -> Any:
         wish = self._params["seal_with"]
-        return creds.best_seal() if wish == "auto" else creds.Seal(wish)
+        return creds.best_seal(self._module) if wish == "auto" else creds.Seal(wish)
 
     def _place(self, name: str) -> Any:
         slot = ".next" if self._params["slot"] == "next" else ""
         if self._seal is not None:
-            return creds.Sealed(Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}", name, self._seal)
+            return creds.Sealed(self._module, Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}", name, self._seal)
         return creds.Plain(Path(self._params["plain_dir"]) / f"{name}{slot}")
 
     @property
@@ -193,7 +194,7 @@ class Keys:
     def found(self) -> str | None:
         """The validator's public key that the unit loads on this host; one in the other delivery counts as well."""
         name = _NAMES["validator"]
-        sealed = creds.Sealed(Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}", name, creds.Seal.HOST)
+        sealed = creds.Sealed(self._module, Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}", name, creds.Seal.HOST)
         plain = creds.Plain(Path(self._params["plain_dir"]) / name)
         data = (sealed.read() or plain.read()) if self._sealed else (plain.read() or sealed.read())
         return creds.public_key_of(data, read_key_file)
@@ -235,9 +236,9 @@ class Keys:
 
 def _run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    keys = Keys(params)
+    keys = Keys(module)
     ours = keys.given["validator"].public.public_key
-    public = {which: key.public.public_key for which, key in keys.given.items()}
+    public: dict[str, str | None] = {which: key.public.public_key for which, key in keys.given.items()}
     public["voter_node"] = keys.voter()
     if public["voter_node"] is not None and public["voter_node"] == public.get("validator_node"):
         raise creds.CredentialFault(

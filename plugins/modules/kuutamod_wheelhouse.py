@@ -90,7 +90,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -107,15 +106,26 @@ else:
     _IMPORT_FAULT = None
 
 _DOWNLOAD = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--implementation", "py", "--abi", "none")
-_FOR_ALL = ("--platform", "any", "--python-version", "3.11", "--disable-pip-version-check", "--no-input", "--quiet")
-_PATIENCE = 300.0
-"""Seconds for pip to fetch a handful of small files."""
+_FOR_ALL = (
+    "--platform",
+    "any",
+    "--python-version",
+    "3.11",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--timeout",
+    "60",
+    "--quiet",
+)
 
 
 class Wheelhouse:
     """The folder of one content."""
 
-    def __init__(self, cache: Path, source: _wheel.Source, wheel: bytes, wheel_name: str, lock: Path) -> None:
+    def __init__(
+        self, module: AnsibleModule, cache: Path, source: _wheel.Source, wheel: bytes, wheel_name: str, lock: Path
+    ) -> None:
+        self._module = module
         self._cache = cache
         self._source = source
         self._wheel = wheel
@@ -154,12 +164,9 @@ class Wheelhouse:
     def _fetch(self) -> None:
         with self._folder(self._wheels) as new:
             argv = [sys.executable, "-m", "pip", "download", *_DOWNLOAD, *_FOR_ALL, "-d", str(new), "-r", str(self._lock)]
-            try:
-                done = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-            except subprocess.TimeoutExpired:
-                raise _wheel.WheelFault(f"pip did not fetch the requirements within {_PATIENCE:g} s; {_REMEDY}") from None
-            if done.returncode:
-                said = " ".join((done.stderr or done.stdout).split())[-600:]
+            code, out, err = self._module.run_command(argv)
+            if code:
+                said = " ".join((err or out).split())[-600:]
                 raise _wheel.WheelFault(f"pip can't fetch the requirements of {self._lock}: {said}; {_REMEDY}")
 
     @contextlib.contextmanager
@@ -179,17 +186,17 @@ class Wheelhouse:
 _REMEDY = "give pip an index that it can reach, or fill a folder on another machine and name it in wheels_dir"
 
 
-def _settings(package: Path) -> dict[str, str]:
+def _settings(module: AnsibleModule, package: Path) -> dict[str, str]:
     """What kuutamod itself says that its settings are, by a folder or a wheel that has the package."""
     program = (
         "import json; from kuutamod.settings.fields import SETTINGS; "
         "print(json.dumps({each.name.replace('-', '_'): each.variable for each in SETTINGS}))"
     )
     argv = [sys.executable, "-B", "-c", program]
-    done = subprocess.run(argv, capture_output=True, text=True, env={"PYTHONPATH": str(package)}, check=False)
-    if done.returncode:
-        raise _wheel.WheelFault(f"{package}: kuutamod can't be asked for its settings: {done.stderr.strip()[-300:]}")
-    found: dict[str, str] = json.loads(done.stdout)
+    code, out, err = module.run_command(argv, environ_update={"PYTHONPATH": str(package)})
+    if code:
+        raise _wheel.WheelFault(f"{package}: kuutamod can't be asked for its settings: {err.strip()[-300:]}")
+    found: dict[str, str] = json.loads(out)
     return found
 
 
@@ -203,7 +210,7 @@ def _run(module: AnsibleModule) -> dict[str, object]:
             raise _wheel.WheelFault(f"{given}: it is not {source.wheel_name}, which belongs to the lock in {source_dir}")
     else:
         name, wheel = source.wheel_name, _wheel.build(source)
-    house = Wheelhouse(Path(module.params["cache_dir"]), source, wheel, name, source_dir / _wheel.LOCK)
+    house = Wheelhouse(module, Path(module.params["cache_dir"]), source, wheel, name, source_dir / _wheel.LOCK)
     changed = not house.exists
     if changed and not module.check_mode:
         wheels_dir = module.params["wheels_dir"]
@@ -215,7 +222,7 @@ def _run(module: AnsibleModule) -> dict[str, object]:
         "version": source.version,
         "content": house.content,
         "files": files,
-        "settings": _settings(given or source_dir / "src"),
+        "settings": _settings(module, given or source_dir / "src"),
     }
 
 

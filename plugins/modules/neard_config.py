@@ -92,7 +92,7 @@ fields:
   returned: success
   type: dict
   sample: {"rpc.addr": {"before": "0.0.0.0:3030", "after": "127.0.0.1:3030"}}
-values:
+found:
   description: The values of the fields in O(read), in check mode as they would be; null for one that is not there.
   returned: success
   type: dict
@@ -115,8 +115,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import Account, ProgramFault, ask
+from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import ask
+from ansible_collections.kuutamo.near.plugins.module_utils._program import Account, ProgramFault
 
 try:
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.neard import edit, jsonc
@@ -197,9 +197,9 @@ def _edited(path: Path, text: str, data: Mapping[str, Any], wanted: Mapping[str,
     return text
 
 
-def _validate(given: Mapping[str, Any], path: Path, text: str, data: Mapping[str, Any]) -> str:
+def _validate(module: AnsibleModule, path: Path, text: str, data: Mapping[str, Any]) -> str:
     """Let neard judge the new content; the answer says why it was not asked. :raises ConfigRefused: it objects."""
-    home = path.parent
+    given, home = module.params, path.parent
     names = {
         name: data.get(name) or default
         for name, default in (("genesis_file", "genesis.json"), ("node_key_file", "node_key.json"))
@@ -223,7 +223,8 @@ def _validate(given: Mapping[str, Any], path: Path, text: str, data: Mapping[str
         if os.geteuid() == 0:
             os.chown(scratch, user.uid, user.gid)
             os.chown(scratch / "config.json", user.uid, user.gid)
-        answer = ask(given["validate_with"], ["--home", str(scratch), "validate-config"], user, given["validate_timeout"])
+        arguments = ["--home", str(scratch), "validate-config"]
+        answer = ask(module, given["validate_with"], arguments, user, given["validate_timeout"])
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if answer.code == _USAGE and any(word in answer.said for word in _NO_SUCH_COMMAND):
@@ -247,12 +248,12 @@ def _run(module: AnsibleModule, given: dict[str, Any]) -> dict[str, Any]:
     changed = edited != text
     reason = ""
     if changed and not module.check_mode:
-        reason = _validate(given, path, edited, after) if given["validate_with"] else "validate_with is not set"
+        reason = _validate(module, path, edited, after) if given["validate_with"] else "validate_with is not set"
         replace_file(path, edited)
     return {
         "changed": changed,
         "fields": fields,
-        "values": {field: _value(after, field)[1] for field in given["read"]},
+        "found": {field: _value(after, field)[1] for field in given["read"]},
         "validated": changed and not module.check_mode and not reason,
         "not_validated": reason,
         "diff": {"before": text, "after": edited, "before_header": str(path), "after_header": str(path)},

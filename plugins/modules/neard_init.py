@@ -110,9 +110,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.kuutamo.near.plugins.module_utils._neard_archive import ArchiveFault, sha256_of, unpack_single
-from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import Account, ProgramFault, ask
+from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import ask
+from ansible_collections.kuutamo.near.plugins.module_utils._program import Account, ProgramFault
 
 try:
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.neard.keys import KeyFault, read_node_key_file
@@ -144,7 +144,7 @@ def _missing(given: Mapping[str, Any]) -> dict[str, Path]:
     return {name: path for name, path in wanted.items() if not os.path.lexists(path)}
 
 
-def _make(given: Mapping[str, Any], missing: Mapping[str, Path], user: Account) -> None:
+def _make(module: AnsibleModule, given: Mapping[str, Any], missing: Mapping[str, Path], user: Account) -> None:
     """Run neard init in a scratch home and take over what is missing. :raises InitFault: it refuses."""
     home = Path(given["home"])
     scratch = Path(tempfile.mkdtemp(prefix=".neard_init-", dir=home))
@@ -155,7 +155,7 @@ def _make(given: Mapping[str, Any], missing: Mapping[str, Path], user: Account) 
         if given["genesis"] and "genesis.json" in missing:
             taken["genesis.json"] = _GIVEN
             _unpack(Path(given["genesis"]), given["genesis_sha256"], given["chain_id"], scratch / _GIVEN)
-        answer = ask(given["neard_bin"], _arguments(given, missing, scratch), user, given["timeout"])
+        answer = ask(module, given["neard_bin"], _arguments(given, missing, scratch), user, given["timeout"])
         if answer.code != 0:
             said = answer.said or f"exit code {answer.code}"
             raise InitFault(
@@ -260,7 +260,7 @@ def main() -> None:
             genesis = Path(given["home"]) / "genesis.json"
             _refuse_other_chain(genesis, genesis, given["chain_id"])
         if missing and not module.check_mode:
-            _make(given, missing, Account.of(given["user"]))
+            _make(module, given, missing, Account.of(given["user"]))
         node_key = Path(given["node_key"])
         public = read_node_key_file(node_key).public_key if node_key.exists() else None
     except (InitFault, ProgramFault, KeyFault) as fault:

@@ -96,7 +96,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.kuutamo.near.plugins.module_utils._neard_archive import (
     PROGRAM,
     ArchiveFault,
@@ -104,7 +103,8 @@ from ansible_collections.kuutamo.near.plugins.module_utils._neard_archive import
     refuse_other_machine,
     sha256_of,
 )
-from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import Account, ProgramFault, version_of
+from ansible_collections.kuutamo.near.plugins.module_utils._neard_program import version_of
+from ansible_collections.kuutamo.near.plugins.module_utils._program import Account, ProgramFault
 
 RECORD = "release.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -134,8 +134,9 @@ def _in_place(directory: Path, sha256: str) -> dict[str, Any]:
     return dict(record)
 
 
-def _put(given: dict[str, Any], directory: Path) -> dict[str, Any]:
+def _put(module: AnsibleModule, directory: Path) -> dict[str, Any]:
     """Make the release directory and return its record. :raises ReleaseFault: the file is not fit to be one."""
+    given = module.params
     source = Path(given["src"])
     try:
         found = sha256_of(source)
@@ -154,7 +155,7 @@ def _put(given: dict[str, Any], directory: Path) -> dict[str, Any]:
         extract(source, program)
         program.chmod(0o755)
         refuse_other_machine(program, os.uname().machine)
-        version = version_of(program, user)
+        version = version_of(module, program, user)
         if version.release != given["version"]:
             remedy = "set the version that the file is of, or get the right file"
             raise ReleaseFault(f"{source} is neard {version.release}, but {given['version']} was expected; {remedy}")
@@ -224,7 +225,7 @@ def main() -> None:
         elif not module.check_mode:
             if given["src"] is None:
                 module.fail_json(msg=f"src: there is no release {directory} yet; name the file to make it of", **result)
-            record = _put(given, directory)
+            record = _put(module, directory)
     except (ReleaseFault, ProgramFault) as error:
         module.fail_json(msg=str(error), **result)
     except OSError as error:

@@ -149,10 +149,8 @@ tokens:
 
 import calendar
 import json
-import os
 import re
 import ssl
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -161,6 +159,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kuutamo.near.plugins.module_utils._program import Account, ProgramFault, run
 
 Json = dict[str, Any]
 _UNIT = {
@@ -174,12 +173,11 @@ _UNIT = {
 _NUMBERS = ("main_pid", "restarts")
 
 
-def unit(name: str, timeout: float) -> Json:
+def unit(module: AnsibleModule, name: str, timeout: float) -> Json:
     """What systemd says of a unit."""
     command = ["systemctl", "show", name, "--property", ",".join(_UNIT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     found: Json = dict.fromkeys(_UNIT.values(), "")
-    for line in done.stdout.splitlines():
+    for line in run(module, command, timeout).text.splitlines():
         field, _equals, value = line.partition("=")
         if field in _UNIT:
             found[_UNIT[field]] = value
@@ -232,42 +230,31 @@ def read_version(text: str) -> Json:
     }
 
 
-def neard_version(program: Path, user: str, timeout: float) -> Json:
+def neard_version(module: AnsibleModule, program: Path, user: str, timeout: float) -> Json:
     """What a neard says of itself; an object with ``fault`` when it can't be asked."""
-    as_user: Json = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     try:
-        done = subprocess.run(
-            [str(program), "--version"],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-            **as_user,
-        )
-    except (OSError, LookupError, subprocess.SubprocessError) as error:
+        done = run(module, [program, "--version"], timeout, Account.of(user), environment)
+    except ProgramFault as error:
         return {**read_version(""), "fault": f"{program} can't be asked for its version: {error}"}
-    fault = (
-        "" if done.returncode == 0 else f"{program} --version ended with {done.returncode}: {done.stderr[-200:].strip()}"
-    )
-    return {**read_version(done.stdout), "fault": fault}
+    fault = "" if done.code == 0 else f"{program} --version ended with {done.code}: {done.complaint[-200:]}"
+    return {**read_version(done.text), "fault": fault}
 
 
-def certificate(path: Path, timeout: float) -> Json:
+def certificate(module: AnsibleModule, path: Path, timeout: float) -> Json:
     """When a certificate expires."""
     command = ["openssl", "x509", "-in", str(path), "-noout", "-enddate"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        return {"path": str(path), "expires": None, "fault": str(error)}
-    if done.returncode != 0 or "=" not in done.stdout:
+        done = run(module, command, timeout)
+    except ProgramFault as fault:
+        return {"path": str(path), "expires": None, "fault": str(fault)}
+    if done.code != 0 or "=" not in done.text:
         return {
             "path": str(path),
             "expires": None,
-            "fault": f"no certificate can be read there: {done.stderr[:200].strip()}",
+            "fault": f"no certificate can be read there: {done.complaint[:200]}",
         }
-    return {"path": str(path), "expires": ssl.cert_time_to_seconds(done.stdout.strip().partition("=")[2]), "fault": ""}
+    return {"path": str(path), "expires": ssl.cert_time_to_seconds(done.text.strip().partition("=")[2]), "fault": ""}
 
 
 def token(path: Path, url: str, ca_path: Path, timeout: float) -> Json:
@@ -298,10 +285,10 @@ def consul_pending(units: Mapping[str, Json]) -> list[str]:
     return differences(document(Path("/etc/consul.d/state/wanted.json")), document(Path("/run/consul/running.json")))
 
 
-def look(given: Json) -> Json:
+def look(module: AnsibleModule, given: Json) -> Json:
     """The host as one object."""
     timeout = given["timeout"]
-    units = {name: unit(name, timeout) for name in given["units"]}
+    units = {name: unit(module, name, timeout) for name in given["units"]}
     runs = units.get("kuutamod.service", {}).get("active") in ("active", "activating", "reloading")
     wanted = document(Path(given["config_dir"], "wanted.json"))
     running = document(Path(given["run_dir"], "running.json")) if runs else None
@@ -310,7 +297,7 @@ def look(given: Json) -> Json:
     if given["neard_versions"]:
         for release in neard["releases"]:
             program = Path(given["neard_dir"], "releases", release, "neard")
-            versions[release] = neard_version(program, given["neard_user"], timeout)
+            versions[release] = neard_version(module, program, given["neard_user"], timeout)
     return {
         "at": time.time(),
         "units": units,
@@ -320,7 +307,7 @@ def look(given: Json) -> Json:
         "consul_pending": consul_pending(units),
         "kuutamod": releases(Path(given["kuutamod_dir"])),
         "neard": {**neard, "versions": versions},
-        "certificates": [certificate(Path(path), timeout) for path in given["certificates"] if Path(path).exists()],
+        "certificates": [certificate(module, Path(path), timeout) for path in given["certificates"] if Path(path).exists()],
         "tokens": [
             token(Path(path), given["consul_url"], Path(given["ca_path"]), timeout)
             for path in given["token_files"]
@@ -353,8 +340,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     try:
-        found = look(module.params)
-    except (OSError, subprocess.SubprocessError) as error:
+        found = look(module, module.params)
+    except (OSError, ProgramFault) as error:
         module.fail_json(msg=f"this host can't be looked at: {error}")
         raise AssertionError from error  # fail_json ends the process
     module.exit_json(changed=False, **found)

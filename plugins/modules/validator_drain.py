@@ -127,6 +127,8 @@ reason:
   type: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _connection, _orders
 
@@ -143,7 +145,7 @@ except (ImportError, SyntaxError):
 
 def main() -> None:
     """Run the module."""
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
         "node": {"type": "str", "required": True},
     }

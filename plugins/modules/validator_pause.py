@@ -98,6 +98,7 @@ reason:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _connection, _orders
@@ -115,7 +116,7 @@ except (ImportError, SyntaxError):
 
 def main() -> None:
     """Run the module."""
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
         "node": {"type": "str"},
         "for": {"type": "str", "default": "30m"},

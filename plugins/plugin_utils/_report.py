@@ -139,7 +139,8 @@ def _host_attention(host: Json, node: Json | None) -> list[str]:
     ]
     if host["consul_pending"]:
         words.append(
-            f"{host['name']}: Consul's agent waits for a restart ({', '.join(host['consul_pending'])} changed); use restart_consul"
+            f"{host['name']}: Consul's agent waits for a restart ({', '.join(host['consul_pending'])} changed); "
+            "use restart_consul"
         )
     now = node["at"]
     for kind, key in (("certificate", "certificates"), ("token", "tokens")):

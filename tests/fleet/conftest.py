@@ -42,7 +42,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         wish = Wish(name, hosts=("node0", "node1:bookworm"), disks=detect().root)
         hosts = up(root, wish, lambda _line: None)
         for host in ("node0", "node1"):
-            archive = next(hosts.site.archives.glob("neard-2.11*.tar.gz"))
+            [archive] = hosts.site.archives.glob("neard-2.11*.tar.gz")
             container = hosts.plan.container(host)
             hosts.podman.run("cp", str(archive), f"{container}:/tmp/neard.tar.gz")
             hosts.podman.run("cp", str(hosts.site.genesis), f"{container}:/root/genesis.json")

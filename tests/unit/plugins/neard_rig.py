@@ -55,6 +55,14 @@ def run(name: str, check: bool = False, **options: Any) -> dict[str, Any]:
     return results
 
 
+def open_to_all(folder: Path) -> None:
+    """Let every user get at what is in a folder of pytest's."""
+    for above in (folder, *folder.parents):
+        if above.stat().st_mode & 0o001:
+            return
+        above.chmod(0o755)
+
+
 def script(path: Path, body: str) -> Path:
     """An executable of its own for the tests."""
     path.write_text(f"#!/bin/sh\n{body}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.plugins.neard_rig import NOBODY, neard, run
+from unit.plugins.neard_rig import NOBODY, neard, open_to_all, run
 
 TEXT = """\
 {
@@ -25,8 +25,7 @@ TEXT = """\
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home that any user may read."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    open_to_all(tmp_path)
     (tmp_path / "config.json").write_text(TEXT)
     (tmp_path / "genesis.json").write_text("{}")
     (tmp_path / "node_key.json").write_text("{}")
@@ -49,7 +48,7 @@ def test_only_the_named_fields_change(home: Path) -> None:
         "rpc.addr": {"before": "0.0.0.0:3030", "after": "127.0.0.1:3030"},
         "expected_shutdown": {"before": None, "after": None},
     }
-    assert found["values"] == {"network.boot_nodes": "ed25519:a@1.2.3.4:24567"}
+    assert found["found"] == {"network.boot_nodes": "ed25519:a@1.2.3.4:24567"}
     assert found["diff"]["before"] == TEXT
     assert found["diff"]["after"] == path.read_text()
     assert path.stat().st_mode & 0o777 == 0o640
@@ -61,7 +60,7 @@ def test_check_mode_writes_nothing_and_tells_the_same(home: Path) -> None:
     path = home / "config.json"
     found = run("neard_config", check=True, path=str(path), set={"archive": False}, read=["archive"])
     assert found["changed"] is True
-    assert found["values"] == {"archive": False}
+    assert found["found"] == {"archive": False}
     assert path.read_text() == TEXT
 
 
@@ -109,8 +108,13 @@ def test_neard_judges_the_new_content_before_it_is_in_place(home: Path) -> None:
     found = run(
         "neard_config", path=str(home / "config.json"), set={"archive": True}, validate_with=str(judge), validate_as=NOBODY
     )
-    assert (found.get("msg"), found["changed"], found["validated"], found["not_validated"]) == (None, True, True, "")
-    assert run("neard_config", path=str(home / "config.json"), read=["archive"])["values"] == {"archive": True}
+    assert (found.get("msg"), found.get("changed"), found.get("validated"), found["not_validated"]) == (
+        None,
+        True,
+        True,
+        "",
+    )
+    assert run("neard_config", path=str(home / "config.json"), read=["archive"])["found"] == {"archive": True}
 
 
 def test_what_neard_refuses_does_not_come_to_its_place(home: Path) -> None:

@@ -16,14 +16,13 @@ import pytest
 from kuutamo_fleet.archives import zip_application
 from neard_standin.home import genesis_content
 from neard_standin.release import Release
-from unit.plugins.neard_rig import NOBODY, run, script
+from unit.plugins.neard_rig import NOBODY, open_to_all, run, script
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A neard, a home and a place for the key that the user may write to."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    open_to_all(tmp_path)
     (tmp_path / "neard").write_bytes(zip_application(Release("2.11.0", 83, str(tmp_path / "chain"))))
     (tmp_path / "neard").chmod(0o755)
     (tmp_path / "home").mkdir()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from unit.plugins.neard_rig import NOBODY, neard, plugin, run
+from unit.plugins.neard_rig import NOBODY, neard, open_to_all, plugin, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a program is not run as root, and another user needs root")
 
@@ -24,8 +24,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a program is not run 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A directory for releases that any user may look into."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    open_to_all(tmp_path)
     (tmp_path / "releases").mkdir(mode=0o755)
     return tmp_path
 
