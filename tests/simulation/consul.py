@@ -11,6 +11,7 @@ import base64
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from kuutamod.consul.transactions import Operation
 from kuutamod.core.protocol import FleetConfig, LockRecord
@@ -67,9 +68,9 @@ class Data:
     sessions: dict[str, Booking] = field(default_factory=dict)
     config: FleetConfig = field(default_factory=FleetConfig)
 
-    def copy(self) -> Data:
+    def copy(self) -> Self:
         """A snapshot."""
-        return Data(self.index, dict(self.keys), dict(self.sessions), self.config)
+        return type(self)(self.index, dict(self.keys), dict(self.sessions), self.config)
 
 
 class Store:
