@@ -19,11 +19,12 @@ from kuutamo_localnet.soak_service import Manager, Service, Stage, processes_of
 from kuutamo_localnet.wait import eventually
 
 # A supervisor with a guard that is deaf to SIGTERM, ends when its supervisor does, and leaves neard alone unless asked.
+# The guard is told its supervisor's pid: a $PPID read after a supervisor's early death names the one who inherited it.
 PROGRAM = """#!/bin/sh
 case "$*" in *--hand-back*) echo handed back; exit 0;; esac
 echo supervisor started
-sh -c 'trap "" TERM; while kill -0 $PPID 2>/dev/null && [ ! -e {stay} ]; do sleep 0.05; done
-while [ -e {stay} ]; do sleep 0.05; done' &
+sh -c 'trap "" TERM; while kill -0 $1 2>/dev/null && [ ! -e {stay} ]; do sleep 0.05; done
+while [ -e {stay} ]; do sleep 0.05; done' guard $$ &
 while :; do sleep 0.05; done
 """
 DEADLINE = 30.0
