@@ -49,8 +49,8 @@ def _start_signer(hosts: Hosts, host: str) -> None:
         f"rm -rf {HOME}; su neard -c 'mkdir -p {HOME}'; cat /root/genesis.json > {HOME}/genesis.json; "
         f"printf '%s' '{key}' > {HOME}/validator_key.json; chown neard {HOME}/*; "
         f"su neard -c 'neard --home {HOME} init'; "
-        f"systemd-run --quiet --collect --unit {UNIT} --property User=neard --property ProtectSystem=strict "
-        f"--property 'ReadWritePaths={HOME} /chain' neard --home {HOME} run",
+        f"systemd-run --quiet --collect --unit {UNIT} --property User=neard --property UMask=0077 "
+        f"--property ProtectSystem=strict --property 'ReadWritePaths={HOME} /chain' neard --home {HOME} run",
     )
 
 
