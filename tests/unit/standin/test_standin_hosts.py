@@ -156,7 +156,9 @@ def test_an_observed_death_ends_the_interval_to_the_moment(ledger: Ledger) -> No
     journal.append(_record(Event.KEY_LOADED, holder, now - 9, "node0"))
     journal.append(_record(Event.DEATH, holder, now - 4, "node0", alive_at=now - 4.01))
     journal.close()
-    interval = judge_journal(ledger.path).intervals[0]
+    verdict = judge_journal(ledger.path, until=now)
+    assert [gap.seconds for gap in verdict.gaps] == [pytest.approx(4)], "it lasts"
+    interval = verdict.intervals[0]
     assert interval.how == "died"
     assert interval.ended_at == pytest.approx(now - 4)
 

@@ -62,5 +62,5 @@ class Finding:
 
 
 def find(chain: Path, since: float = 0.0, longest_gap: float | None = None) -> Finding:
-    """Judge the chain in the directory `chain`. Raises OSError or ValueError when it can't be read."""
-    return Finding(judge_journal(chain), since, longest_gap)
+    """Judge the chain in the directory `chain` up to this moment, signer or not. Raises OSError or ValueError when it can't be read."""
+    return Finding(judge_journal(chain, until=boottime()), since, longest_gap)

@@ -237,8 +237,8 @@ class Referee:
         self._poll.register(descriptor, select.EPOLLIN)
 
 
-def judge_journal(ledger_dir: Path | str) -> Verdict:
-    """The verdict from the journal alone, after the fact, up to its last record.
+def judge_journal(ledger_dir: Path | str, until: float | None = None) -> Verdict:
+    """The verdict from the journal alone, after the fact, up to its last record or `until` (CLOCK_BOOTTIME, seconds).
 
     A process that neither told its end nor runs any more is taken to have held its key until its last record: the true
     end may be later, so a short overlap can stay unseen. Heights signed twice are always seen.
@@ -256,7 +256,7 @@ def judge_journal(ledger_dir: Path | str) -> Verdict:
         if not alive(process):
             book.died(process, last_seen[process])
     end = max((record.boottime for record in book.records), default=ledger.genesis_boottime)
-    now = boottime() if book.holders() else end
+    now = boottime() if book.holders() else max(end, until or 0.0)
     return judge(ledger, book.intervals(), book.records, now)
 
 
