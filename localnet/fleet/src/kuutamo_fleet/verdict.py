@@ -39,15 +39,19 @@ class Finding:
         """Whether there is nothing to complain about."""
         return self.verdict.safe and not self.too_long
 
+    @property
+    def signer(self) -> str | None:
+        """The host on which a neard has the key at this moment."""
+        return next((item.host for item in reversed(self.verdict.intervals) if item.ended_at is None), None)
+
     def to_json(self) -> dict[str, Any]:
         """Everything, for programs. `clock` is the moment of the answer, to be given as `--since` later."""
-        holder = next((item for item in reversed(self.verdict.intervals) if item.ended_at is None), None)
         return {
             **asdict(self.verdict),
             "safe": self.verdict.safe,
             "good": self.good,
             "gaps": [{**asdict(gap), "seconds": gap.seconds} for gap in self.gaps],
-            "signer": None if holder is None else holder.host,
+            "signer": self.signer,
             "clock": boottime(),
         }
 
@@ -62,5 +66,8 @@ class Finding:
 
 
 def find(chain: Path, since: float = 0.0, longest_gap: float | None = None) -> Finding:
-    """Judge the chain in the directory `chain` up to this moment, signer or not. Raises OSError or ValueError when it can't be read."""
+    """Judge the chain in the directory `chain` up to this moment, signer or not.
+
+    Raises OSError or ValueError when it can't be read.
+    """
     return Finding(judge_journal(chain, until=boottime()), since, longest_gap)
