@@ -14,7 +14,8 @@ from neard_standin.ledger import Ledger, Validator
 from neard_standin.presence import prepare
 from neard_standin.procfs import boottime
 
-OTHERS = 3  # simulated validators beside the fleet's own account
+# Simulated validators beside the fleet's own account: so many that there are windows without a block or chunk of ours.
+OTHERS = 15
 MOUNT_POINT = "/chain"  # on the hosts; the stand-in's archive looks for it there
 
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from neard_standin.journal import Event, Record
@@ -92,6 +92,8 @@ class Verdict:
     gaps: tuple[Gap, ...]
     expected_duties: int
     missed_duties: int
+    missed: Mapping[str, int] = field(default_factory=dict)
+    """The missed duties by kind: blocks, chunks, endorsements."""
 
     @property
     def safe(self) -> bool:
@@ -109,7 +111,8 @@ class Verdict:
             signers = ", ".join(f"{_place(record)} at {record.boottime:.3f}" for record in double.records)
             lines.append(f"SIGNED TWICE: {double.kind} of height {double.height} with {double.public_key} by {signers}")
         lines += [f"gap of {gap.account}: {gap.seconds:.3f} s from {gap.start:.3f}" for gap in self.gaps]
-        lines.append(f"duties missed: {self.missed_duties} of {self.expected_duties}")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.missed.items())
+        lines.append(f"duties missed: {self.missed_duties} of {self.expected_duties}" + (f" ({kinds})" if kinds else ""))
         return "\n".join(lines)
 
     def assert_safe(self) -> None:
@@ -184,15 +187,15 @@ def _gaps(account: str, intervals: Sequence[KeyInterval], now: float) -> list[Ga
 
 def _duties(
     ledger: Ledger, account: str, intervals: Sequence[KeyInterval], signatures: Iterable[Record], now: float
-) -> tuple[int, int]:
-    """Expected and missed duties from the first whole slot of the first holder to the last finished slot."""
+) -> tuple[int, Counter[str]]:
+    """Expected duties, and the missed ones by kind, from the first holder's first whole slot to the last finished slot."""
     first = ledger.height_at(intervals[0].loaded_at) + 1
     expected = {(duty.height, duty.kind) for duty in ledger.expected_duties(account, first, ledger.height_at(now))}
     on_chain = ledger.on_chain_key(account)
     done = {
         (record.height, record.kind) for record in signatures if record.account == account and record.public_key == on_chain
     }
-    return len(expected), len(expected - done)
+    return len(expected), Counter(kind.value for _height, kind in expected - done)
 
 
 def judge(
@@ -210,7 +213,7 @@ def judge(
     chosen = [interval for interval in settled if interval.account in accounts]
     keys = {interval.public_key for interval in chosen}
     gaps: list[Gap] = []
-    expected = missed = 0
+    expected, missed = 0, Counter[str]()
     for name in accounts:
         if own := [interval for interval in chosen if interval.account == name]:
             gaps += _gaps(name, own, now)
@@ -227,5 +230,6 @@ def judge(
         ),
         gaps=tuple(gaps),
         expected_duties=expected,
-        missed_duties=missed,
+        missed_duties=missed.total(),
+        missed={kind.value: missed[kind.value] for kind in Kind},
     )
