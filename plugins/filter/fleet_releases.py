@@ -27,10 +27,6 @@ options:
     description: How the release's name begins, or V(previous).
     type: str
     default: previous
-  classes:
-    description: Hosts with the same value here have the same releases under the same names.
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""
@@ -55,13 +51,12 @@ def fleet_releases(
     nodes: Mapping[str, Any],
     components: Iterable[str],
     wanted: str = "previous",
-    classes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The releases and the faults as plain data."""
     targets: dict[str, dict[str, str]] = {name: {} for name in nodes}
     faults: list[str] = []
     for what in components:
-        choice = _rolling.choose(nodes, what, wanted, classes or {})
+        choice = _rolling.choose(nodes, what, wanted)
         faults += choice.faults
         for name, release in choice.targets.items():
             targets[name][what] = release

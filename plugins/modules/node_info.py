@@ -61,6 +61,9 @@ options:
     description: The certificate authority of O(consul_url), a PEM file.
     type: path
     default: /etc/ssl/kuutamo/consul-ca.pem
+  asked_at:
+    description: The asking host's clock, Unix seconds, to tell how far this host's clock is from it.
+    type: float
   timeout:
     description: Seconds for one program or one answer.
     type: float
@@ -96,6 +99,12 @@ at:
   description: The host's clock, Unix seconds.
   returned: success
   type: float
+clock_offset:
+  description:
+    - Seconds that this host's clock is ahead of O(asked_at), with the time that the question took in it; null without that.
+      Two hosts that are asked at once differ by as much as their clocks do.
+  returned: success
+  type: float
 units:
   description: Each unit's state, by its name.
   returned: success
@@ -121,10 +130,12 @@ consul_pending:
   type: list
   elements: str
 kuutamod:
-  description: The activated release of kuutamod, and all that are installed, in the order in which they were.
+  description:
+    - The activated release of kuutamod, the version of Python that it was built for (the same kuutamod is another release
+      on a host with another Python), and all that are installed, in the order in which they were.
   returned: success
   type: dict
-  sample: {current: 0.1.0-0123456789ab, releases: [0.1.0-0123456789ab]}
+  sample: {current: 0.1.0-0123456789ab, python: '3.13', releases: [0.1.0-0123456789ab]}
 neard:
   description: The activated release of neard, all that are installed, and what each says of itself.
   returned: success
@@ -214,6 +225,15 @@ def releases(base: Path) -> Json:
     return {"current": current, "releases": found}
 
 
+def python_of(base: Path) -> str | None:
+    """The version of Python of the activated virtual environment, as 3.13; None when there is none."""
+    try:
+        found = re.search(r"^version(?:_info)? *= *(\d+\.\d+)", (base / "current/pyvenv.cfg").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
 def read_version(text: str) -> Json:
     """What ``neard --version`` prints: release, protocol, the least protocol it can follow, database."""
 
@@ -287,7 +307,7 @@ def consul_pending(units: Mapping[str, Json]) -> list[str]:
 
 def look(module: AnsibleModule, given: Json) -> Json:
     """The host as one object."""
-    timeout = given["timeout"]
+    timeout, at = given["timeout"], time.time()
     units = {name: unit(module, name, timeout) for name in given["units"]}
     runs = units.get("kuutamod.service", {}).get("active") in ("active", "activating", "reloading")
     wanted = document(Path(given["config_dir"], "wanted.json"))
@@ -299,13 +319,14 @@ def look(module: AnsibleModule, given: Json) -> Json:
             program = Path(given["neard_dir"], "releases", release, "neard")
             versions[release] = neard_version(module, program, given["neard_user"], timeout)
     return {
-        "at": time.time(),
+        "at": at,
+        "clock_offset": None if given["asked_at"] is None else at - given["asked_at"],
         "units": units,
         "wanted": wanted,
         "running": running,
         "pending": differences(wanted, running),
         "consul_pending": consul_pending(units),
-        "kuutamod": releases(Path(given["kuutamod_dir"])),
+        "kuutamod": {**releases(Path(given["kuutamod_dir"])), "python": python_of(Path(given["kuutamod_dir"]))},
         "neard": {**neard, "versions": versions},
         "certificates": [certificate(module, Path(path), timeout) for path in given["certificates"] if Path(path).exists()],
         "tokens": [
@@ -332,6 +353,7 @@ SPEC: dict[str, Json] = {
     "token_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
     "consul_url": {"type": "str", "default": "https://127.0.0.1:8501"},
     "ca_path": {"type": "path", "default": "/etc/ssl/kuutamo/consul-ca.pem"},
+    "asked_at": {"type": "float"},
     "timeout": {"type": "float", "default": 20.0},
 }
 

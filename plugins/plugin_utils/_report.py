@@ -99,8 +99,9 @@ def drift(fleet: Json, nodes: Mapping[str, Json], validators: tuple[str, ...]) -
     """Where inventory, Consul and the hosts say different things."""
     found = list(_rolling.membership(fleet, validators))
     for what in ("kuutamod", "neard"):
-        runs = {name: (node.get("running") or {}).get(what) for name, node in nodes.items() if node.get("running")}
-        if len(set(runs.values())) > 1:
+        runs = {name: node["running"].get(what) for name, node in nodes.items() if node.get("running")}
+        peers = {_rolling.peers(nodes, what, name) for name in runs}
+        if any(len({runs[name] for name in names if name in runs}) > 1 for names in peers):
             found.append(
                 f"the hosts run different {what}: "
                 + ", ".join(f"{name} {release}" for name, release in sorted(runs.items()))

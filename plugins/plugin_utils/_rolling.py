@@ -195,18 +195,25 @@ class Choice:
     faults: tuple[str, ...]
 
 
-def choose(nodes: Mapping[str, Json], what: str, wanted: str, classes: Mapping[str, str]) -> Choice:
+def peers(nodes: Mapping[str, Json], what: str, name: str) -> tuple[str, ...]:
+    """The hosts on which the same release has the same name as on this one; kuutamod's depend on the host's Python."""
+    if what != "kuutamod":
+        return tuple(nodes)
+    python = nodes[name]["kuutamod"]["python"]
+    return tuple(other for other, node in nodes.items() if node["kuutamod"]["python"] == python)
+
+
+def choose(nodes: Mapping[str, Json], what: str, wanted: str) -> Choice:
     """An installed release of kuutamod or neard for each host.
 
-    ``wanted``: how its name begins, or ``previous``. ``classes``: hosts of one class have the same releases under the same
-    names (kuutamod's depend on the host's Python). The releases of a host are in the order in which they were installed.
+    ``wanted``: how its name begins, or ``previous``. The releases of a host are in the order in which they were installed.
     """
     targets, faults = {}, []
     for name, node in nodes.items():
         installed = list(node[what]["releases"])
         if wanted == "previous":
-            peers = [other for host, other in nodes.items() if classes.get(host) == classes.get(name)]
-            fits = _before(installed, [(other.get("running") or {}).get(what) for other in peers])
+            runs = [(nodes[peer].get("running") or {}).get(what) for peer in peers(nodes, what, name)]
+            fits = _before(installed, runs)
         else:
             fits = [release for release in installed if release == wanted] or [
                 release for release in installed if release.startswith(wanted)

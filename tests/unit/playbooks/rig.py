@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parents[3]
 Json = dict[str, Any]
 
 
-def rules(name: str) -> Any:
-    """A file of plugins/plugin_utils as Python sees it."""
+def rules(name: str, kind: str = "plugin_utils") -> Any:
+    """A file of the collection's plugins as Python sees it."""
     if str(collections()) not in sys.path:
         sys.path.insert(0, str(collections()))
-    return importlib.import_module(f"ansible_collections.kuutamo.near.plugins.plugin_utils.{name}")
+    return importlib.import_module(f"ansible_collections.kuutamo.near.plugins.{kind}.{name}")
 
 
 def member(name: str, **changes: Any) -> Json:
@@ -84,7 +84,7 @@ def node(kuutamod: str = "k1", neard: str = "n1", **changes: Any) -> Json:
         "running": running,
         "pending": [],
         "consul_pending": [],
-        "kuutamod": {"current": kuutamod, "releases": [kuutamod]},
+        "kuutamod": {"current": kuutamod, "python": "3.13", "releases": [kuutamod]},
         "neard": {"current": neard, "releases": [neard], "versions": {}},
         "certificates": [],
         "tokens": [],
