@@ -125,7 +125,7 @@ def test_the_other_documented_defaults_are_those_that_apply() -> None:
     report = rules("_report")
     assert f"({report.SOON // 86400} days ahead)" in DOCUMENT.replace("\n", " ")
     assert f"clocks that\n  differ by more than {report.CLOCK} s" in DOCUMENT
-    assert f"begin, {rules('_orders', 'module_utils').ORDER['timeout']['default']:g})" in DOCUMENT
+    assert f"begin, {rules('_orders', 'module_utils').HANDOVER['timeout']['default']:g})" in DOCUMENT
 
 
 def test_every_documented_option_is_one() -> None:
