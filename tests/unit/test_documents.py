@@ -53,6 +53,12 @@ def test_what_is_linked_is_there(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+def test_the_readme_names_every_playbook() -> None:
+    rows = [line for line in section(README, "## Deploy a fleet").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert named == {book.stem for book in (ROOT / "playbooks").glob("*.yml")}
+
+
 @pytest.mark.parametrize("document", [README, OPERATIONS], ids=lambda path: path.name)
 def test_every_command_is_named_and_is_one(document: Path) -> None:
     said = set(re.findall(r"kuutamoctl ([a-z][a-z-]+)", document.read_text(encoding="utf-8")))

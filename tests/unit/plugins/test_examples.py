@@ -19,12 +19,13 @@ from unit.plugins.rig import address, collections, module
 
 ACCOUNT = "validator.pool.near"
 """The account in the examples; their nodes are host-a and so on."""
+README = Path(__file__).parents[3] / "README.md"
 MODULES = ["validator_info", "validator_handover", "validator_pause", "validator_drain", "validator_maintenance"]
 
 
-def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, *options: str) -> str:
-    """Run the tasks on host-a, with Consul's address set once for the group; the output."""
-    to = address(server.url)
+def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, **defaults: str) -> str:
+    """Run the tasks on host-a, with Consul's address and the `defaults` set once for the group; the output."""
+    to = {**address(server.url), **defaults}
     book = [
         {
             "name": "Examples",
@@ -46,7 +47,7 @@ def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, *op
         "ANSIBLE_HOME": str(directory / "home"),
         "LC_ALL": "C.UTF-8",
     }
-    argv = [str(program), "-i", str(directory / "hosts"), *options, str(directory / "play.yml")]
+    argv = [str(program), "-i", str(directory / "hosts"), "--diff", str(directory / "play.yml")]
     done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -54,22 +55,37 @@ def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, *op
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_run(server: ConsulServer, name: str, tmp_path: Path) -> None:
-    fleet = WrittenFleet(server.client(), ACCOUNT)
-    able: dict[str, Any] = {"eligible": True, "promotion": "hot-swap", "latest_protocol": 84}
-    fleet.join("host-a", promotion="hot-swap")
-    fleet.join("host-b", **able)
-    fleet.hold("host-a", 7)
-    fleet.join("host-a", state="Validating", phase="active", term_seen=7, promotion="hot-swap")
     tasks = yaml.safe_load(module(name).EXAMPLES)
     if name == "validator_handover":
         # Its last example names who is to hand over, and its first one has moved the lock.
         tasks.insert(-1, {"name": "Back", "kuutamo.near.validator_handover": {"account_id": ACCOUNT, "target": "host-a"}})
+    run(server, tasks, tmp_path)
+
+
+def test_the_play_in_the_readme_runs(server: ConsulServer, tmp_path: Path) -> None:
+    block = README.read_text(encoding="utf-8").partition("\n```yaml\n")[2].partition("\n```")[0]
+    (written,) = yaml.safe_load(block)
+    account = written["module_defaults"]["group/kuutamo.near.kuutamo"]["account_id"]
+    told = run(server, written["tasks"], tmp_path, account_id=account)
+    assert "ok=2" in told and "changed=1" in told
+
+
+def run(server: ConsulServer, tasks: list[dict[str, Any]], tmp_path: Path, **defaults: str) -> str:
+    """Run tasks on a fleet of three hosts whose holder is host-a and who do as they are asked; the output."""
+    fleet = WrittenFleet(server.client(), ACCOUNT)
+    able: dict[str, Any] = {"eligible": True, "promotion": "hot-swap", "latest_protocol": 84}
+    fleet.join("host-a", promotion="hot-swap")
+    fleet.join("host-b", **able)
+    fleet.join("host-c", **able)
+    fleet.hold("host-a", 7)
+    fleet.join("host-a", state="Validating", phase="active", term_seen=7, promotion="hot-swap")
     try:
         with Obedient(fleet):
-            told = play(server, tasks, tmp_path, "--diff")
+            told = play(server, tasks, tmp_path, **defaults)
     finally:
         fleet.end()
         server.client().call("DELETE", f"kv/kuutamod/{ACCOUNT}", params={"recurse": ""})
         server.client().call("DELETE", f"kv/kuutamod-leader/{ACCOUNT}")
     assert "failed=0" in told
     assert "[WARNING]: Deprecat" not in told
+    return told
