@@ -83,6 +83,7 @@ fleet: $(VENV)/ready build/ansible-2.19/ready build/ansible-$(CORE)/ready instal
 
 # What of it fits into `make test`: an operator's day with the oldest ansible-core, an upgrade with the newest to be had.
 fleet-ci: $(VENV)/ready build/ansible-2.19/ready build/ansible-2.21/ready installed
+	$(PYTEST) tests/fleet
 	sh tools/molecule.sh 2.19 smoke
 	@for core in $(CORES); do newest=$$core; done; set -x; sh tools/molecule.sh $$newest upgrade
 
