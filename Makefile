@@ -7,6 +7,7 @@ CORE ?= 2.19
 SCENARIO ?=
 NEARD_ARCHIVE ?=
 RUNS ?= 20
+HANDOVERS ?= 10
 JOBS ?= 2
 # The scenarios wait most of the time.
 SCENARIOS ?= 4
@@ -24,7 +25,7 @@ PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
 PLUGINS := filter module_utils modules plugin_utils
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src plugins tests tools
 
-.PHONY: help demo demo-down fleet fleet-ci localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball installed soak soak-ci bench docs links lock clean
+.PHONY: help demo demo-down fleet fleet-ci figures localnet test lint unit simulate simulate-save simulate-ci explore integration gates gate-lint gate-documents gate-tarball installed soak soak-ci bench docs links lock clean
 
 help:
 	@echo "make demo                     three systemd hosts, deployed, handed over, taken over; they stay up to be tried"
@@ -36,6 +37,7 @@ help:
 	@echo "make gates                    ansible-lint, ansible-test sanity, documentation, galaxy-importer, the installed tarball"
 	@echo "make fleet                    all Molecule scenarios on systemd hosts, or one: SCENARIO=failover; CORE=$(CORE) or 2.21"
 	@echo "make fleet-ci                 the part of it that make test runs: deploy, handover, lost host, rotation, upgrade"
+	@echo "make figures                  how long deploy, HANDOVERS=$(HANDOVERS) handovers and an upgrade take on hosts; also build/figures.json"
 	@echo "make simulate                 SEEDS=$(SEEDS) seeds FROM=$(FROM) of the deterministic simulation, on all cores"
 	@echo "make simulate-save            keep the shortened schedule of a broken SEED=s as a regression test, NAME=words"
 	@echo "make explore                  MINUTES=$(MINUTES) of exhaustive search: two nodes, up to FAULTS=$(FAULTS) faults"
@@ -86,6 +88,9 @@ fleet-ci: $(VENV)/ready build/ansible-2.19/ready build/ansible-2.21/ready instal
 	$(PYTEST) tests/fleet
 	sh tools/molecule.sh 2.19 smoke
 	@for core in $(CORES); do newest=$$core; done; set -x; sh tools/molecule.sh $$newest upgrade
+
+figures: $(VENV)/ready
+	$(BIN)/kuutamo-fleet figures --handovers $(HANDOVERS) --out build/figures.json
 
 localnet: $(VENV)/ready
 	$(BIN)/kuutamo-localnet up $(if $(NEARD),--neard $(NEARD))

@@ -16,6 +16,7 @@ from .archives import make_archives
 from .demo import Demo
 from .errors import FleetError
 from .faults import fill_disk, free_disk, heal, partition
+from .figures import Measurement
 from .fleet import down, open_fleet, settle, up
 from .hosts import Hosts, State
 from .image import SUITES, ensure_image
@@ -84,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     command("free-disk", _free, "take away what filled a host's disk", host=True)
     show = command("demo", _demo, "a fleet of three, deployed, handed over, taken over; it stays up")
     show.add_argument("--neard-archive", type=Path, metavar="FILE", help="a neard release (tar) in place of the stand-in")
+    measure = command("figures", _figures, "measure deploys, handovers and an upgrade on a fleet made for it")
+    text = "so many handovers (default: %(default)s)"
+    measure.add_argument("--handovers", type=int, default=10, metavar="N", help=text)
+    measure.add_argument("--out", type=Path, metavar="FILE", help="where to write them as JSON")
+    measure.set_defaults(name="figures")
     hit = command(
         "strike", _strike, "strike the host that validates, see who takes over, and judge it; one after the other"
     )
@@ -239,12 +245,27 @@ def _strike(options: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _project() -> Path:
     project = Path.cwd()
     if not (project / "galaxy.yml").exists():
         raise FleetError(f"{project} is no checkout of the collection: run this where galaxy.yml is")
+    return project
+
+
+def _figures(options: argparse.Namespace) -> int:
+    if options.handovers < 1:
+        raise FleetError(f"--handovers {options.handovers}: at least 1")
+    found = Measurement(_project(), options.dir, Wish(options.name), _say).run(options.handovers)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(found.to_json(), indent=2) + "\n")
+    _say("\n" + found.table())
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
     archive = None if options.neard_archive is None else str(options.neard_archive.resolve())
-    Demo(project, options.dir, Wish(options.name, neard_archive=archive), _say).run()
+    Demo(_project(), options.dir, Wish(options.name, neard_archive=archive), _say).run()
     return 0
 
 
