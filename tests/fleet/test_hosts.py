@@ -131,6 +131,7 @@ def test_a_partition_leaves_the_controller_its_way_in(pair: Hosts) -> None:
 
 
 def test_a_host_comes_back_after_its_power_was_cut(pair: Hosts) -> None:
+    network_card = _run(pair, "node0", "cat /sys/class/net/eth0/address")
     pair.kill("node0")
     assert pair.state("node0") is State.STOPPED
     with pytest.raises(FleetError, match="node0 is stopped: `start-host node0` starts it"):
@@ -138,6 +139,7 @@ def test_a_host_comes_back_after_its_power_was_cut(pair: Hosts) -> None:
     pair.start("node0")
     settle(pair)
     assert _ssh(pair, "node0", "getent hosts node1").returncode == 0
+    assert _run(pair, "node0", "cat /sys/class/net/eth0/address") == network_card
 
 
 def test_a_full_disk_is_full_for_its_host_alone(pair: Hosts) -> None:

@@ -173,11 +173,11 @@ def run_arguments(
     podman: Podman, site: Site, plan: FleetPlan, host: Host, subnet: str, disks: dict[str, str]
 ) -> Sequence[str]:
     """The arguments of podman which start a host. `disks` are directories of the controller by their mount point."""
-    machine = podman.machine
+    machine, address = podman.machine, plan.address(host.name, subnet)
     options: list[str] = [
         *("--name", plan.container(host.name), "--hostname", host.name),
         *("--label", f"{LABEL_FLEET}={plan.name}", "--label", f"{LABEL_PLACE}={site.directory}"),
-        *("--network", plan.network, "--ip", plan.address(host.name, subnet)),
+        *("--network", plan.network, "--ip", address, "--mac-address", hardware_address(address)),
         # Without SYS_ADMIN a unit's hardening is skipped silently, without NET_ADMIN the host has no firewall.
         *("--cap-add", "SYS_ADMIN,NET_ADMIN", "--systemd=always", "--security-opt", "label=disable"),
         *("--volume", f"{site.chain}:{MOUNT_POINT}"),
@@ -191,6 +191,14 @@ def run_arguments(
     for mount_point, directory in disks.items():
         options += ["--volume", f"{directory}:{mount_point}"]
     return ["run", "--detach", "--quiet", *options, name_of(host.suite), "/sbin/init"]
+
+
+def hardware_address(address: str) -> str:
+    """The host's MAC, kept as a real one is: after a start with a new one its neighbours would go on talking to the old.
+
+    `02` marks an address that no manufacturer has given.
+    """
+    return "02:00:" + ipaddress.IPv4Address(address).packed.hex(":")
 
 
 def describe(item: dict[str, Any]) -> str:
