@@ -109,6 +109,12 @@ files:
   description: The files that the unit loads, by the name of the credential.
   returned: success
   type: dict
+stale:
+  description: Which keys were kept anew, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [validator, validator_node]
 strays:
   description: The validator keys in clear that are in O(neard_home), with RV(strays[].path), RV(strays[].public_key) and
     whether they are this validator's.
@@ -266,6 +272,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         "found": found,
         "seal": keys.seal,
         "files": {_NAMES[which]: str(place.path) for which, place in keys.places.items()},
+        "stale": stale,
         "strays": [each.told() for each in strays if each not in doomed],
         "removed": removed,
         "diff": _diff(keys, found, stale, removed),
