@@ -176,7 +176,10 @@ def _acquire(module: AnsibleModule, to: Connection, record: MaintenanceRecord) -
     else:
         held, ours = maintenance.acquire(to.consul, to.account_id, record, module.params["ttl"], to.deadline)
     if held is not None and not ours:
-        remedy = "wait for its end, or if it is surely over, free the lock with state=absent and force=true"
+        remedy = (
+            "wait for its end, or if it is surely over, free the lock with state=absent and force=true, which the "
+            "playbooks do with -e break_maintenance_lock=true"
+        )
         _connection.refuse(module, "held", f"{_who(held)}: {remedy}", **_results(module, held, held, None))
     module.exit_json(changed=True, **_results(module, None, held, held.session if held else None, planned=record))
 
