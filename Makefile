@@ -9,6 +9,8 @@ NEARD_ARCHIVE ?=
 RUNS ?= 20
 HANDOVERS ?= 10
 JOBS ?= 2
+# Some of the unit tests wait for a real Consul.
+WORKERS ?= 3
 # The scenarios wait most of the time.
 SCENARIOS ?= 4
 MINUTES ?= 5
@@ -20,7 +22,7 @@ NAME ?=
 # Two minutes with this one inject every kind of fault (tests/unit/localnet/test_soak_plan.py).
 FIXED_SEED := 5912
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
-PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest
+PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest --durations 20
 # Ansible's modules are typed under their full names.
 PLUGINS := filter module_utils modules plugin_utils
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src plugins tests tools
@@ -105,7 +107,7 @@ lint: $(VENV)/ready
 	MYPYPATH=build/collections $(BIN)/mypy $(PLUGINS:%=-p ansible_collections.kuutamo.near.plugins.%)
 
 unit: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(JOBS) tests/unit tests/conformance tests/simulation tests/exhaustive
+	$(PYTEST) -n $(WORKERS) tests/unit tests/conformance tests/simulation tests/exhaustive
 
 simulate: $(VENV)/ready
 	$(SIMULATION) run --seeds $(SEEDS) --from $(FROM)
