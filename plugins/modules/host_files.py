@@ -238,10 +238,6 @@ def _difference(path: Path, before: str, after: str) -> Json:
     return {"before_header": str(path), "after_header": str(path), "before": before, "after": after}
 
 
-def _words(attributes: Json) -> str:
-    return " ".join(f"{name}={value}" for name, value in attributes.items()) + "\n"
-
-
 def _text(content: bytes | None) -> str:
     if content is None:
         return ""

@@ -87,7 +87,8 @@ def test_deploy_refuses(tmp_path: Path, given: dict[str, Any] | None, arguments:
 
 @pytest.mark.parametrize("setting", ("ansible_pipelining", "ansible_ssh_pipelining"))
 def test_deploy_refuses_to_send_keys_without_pipelining_before_any_host_is_asked(tmp_path: Path, setting: str) -> None:
-    done = playbook("deploy", inventory(**{setting: False}), tmp_path)
+    given: dict[str, Any] = {setting: False}
+    done = playbook("deploy", inventory(**given), tmp_path)
     assert done.returncode != 0
     assert "host-a: without pipelining Ansible writes its arguments, and so the keys" in done.stdout + done.stderr
     assert "TASK [Gathering Facts]" not in done.stdout
