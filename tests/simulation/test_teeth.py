@@ -10,13 +10,19 @@ from simulation.mutants import MUTANTS, Mutant
 from simulation.run import run
 
 SEEDS = 2000
+BEGINS = {"outcome told again": 1160, "unchecked take": 681, "missing after G": 473, "answer time": 376, "stale read": 221}
+"""Where the search for those that are hard to find begins: at the first seed that found them, to save minutes at each run.
+
+When the product decides otherwise and that seed finds them no longer, the search goes on from there.
+"""
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if not mutant.rare], ids=lambda mutant: mutant.name)
 def test_a_wrong_product_is_found_out(mutant: Mutant) -> None:
     """Other rules that break on the way do not count, nor do crashes."""
-    for seed in range(SEEDS):
+    begin = BEGINS.get(mutant.name, 0)
+    for seed in range(begin, begin + SEEDS):
         outcome = run(seed, mutant=mutant)
         assert outcome.broken != "crash", outcome.text
         if outcome.broken in mutant.breaks:
