@@ -104,7 +104,7 @@ class Measurement:
             handover=[seconds for seconds, _gap in moved],
             handover_without_signer=[gap for _seconds, gap in moved],
             upgrade=upgrade,
-            upgrade_without_signer=sum(gap.seconds for gap in after.gaps),
+            upgrade_without_signer=after.unsigned,
             upgrade_missed_duties=verdict.missed_duties - before.missed_duties,
             upgrade_duties=verdict.expected_duties - before.expected_duties,
             overlaps=len(verdict.overlaps),
@@ -131,7 +131,7 @@ class Measurement:
         seconds, _told = self._timed(operator, "handover", "-e", "confirm=true")
         chain = operator.hosts.site.chain
         operator.wait("another neard has the key", lambda: find(chain).signer not in (None, holder), WELL_DEADLINE)
-        return seconds, sum(gap.seconds for gap in find(chain, since).gaps)
+        return seconds, find(chain, since).unsigned
 
     def _newer(self) -> list[str]:
         newer = make_archives(Site(self.root, "").archives)["neard_newer"]

@@ -152,7 +152,7 @@ def strike(operator: Operator, chosen: Strike) -> str:
     finding, now = find(chain, since, bound), _signer(operator)
     if not finding.good or now is None:
         raise FleetError(f"{chosen.name} on {host}: this must never happen\n{finding.story()}")
-    gap = sum(gap.seconds for gap in finding.gaps)
+    gap = finding.unsigned
     unsigned = f"{gap:.2f} s without a signer" if gap else "no moment without a signer"
     return f"{chosen.name} ({chosen.what}, {host}): {now.host} signs, {unsigned}"
 

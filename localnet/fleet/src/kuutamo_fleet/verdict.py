@@ -29,6 +29,11 @@ class Finding:
         return tuple(gap for gap in self.verdict.gaps if gap.end > self.since)
 
     @property
+    def unsigned(self) -> float:
+        """Seconds without a signer in all of these gaps."""
+        return sum(gap.seconds for gap in self.gaps)
+
+    @property
     def too_long(self) -> tuple[Gap, ...]:
         """Gaps that are longer than accepted."""
         limit = self.longest_gap
