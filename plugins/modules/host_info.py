@@ -134,7 +134,6 @@ commands:
 """
 
 import grp
-import hashlib
 import pwd
 import stat
 from collections.abc import Iterable
@@ -142,12 +141,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kuutamo.near.plugins.module_utils import _units
+from ansible_collections.kuutamo.near.plugins.module_utils._neard_archive import sha256_of
 from ansible_collections.kuutamo.near.plugins.module_utils._program import ProgramFault, run
 
 Json = dict[str, Any]
 _UNIT = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "NeedDaemonReload")
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
-_BLOCK = 1 << 20
 _SHADOW = Path("/etc/shadow")
 
 
@@ -180,17 +180,8 @@ def path_info(path: Path, digest: bool) -> Json:
     if path.is_symlink():
         found["target"] = str(path.resolve())
     if kind == "file" and digest:
-        found["sha256"] = sha256(path)
+        found["sha256"] = sha256_of(path)
     return found
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content."""
-    whole = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()
 
 
 def texts(paths: Iterable[str]) -> dict[str, str]:
@@ -208,17 +199,6 @@ def glob(pattern: str) -> list[str]:
     """The paths, the oldest first."""
     paths = Path("/").glob(pattern.lstrip("/"))
     return [str(path) for path in sorted(paths, key=lambda path: (path.lstat().st_mtime, path))]
-
-
-def units(module: AnsibleModule, names: list[str], timeout: float) -> dict[str, dict[str, str]]:
-    """What systemd says; it answers for all of them at once, with an empty line between two."""
-    if not names:
-        return {}
-    answer = run(module, ["systemctl", "show", "--property", ",".join(_UNIT), *names], timeout)
-    if answer.code:
-        raise ProgramFault(f"systemctl show ended with {answer.code}: {answer.complaint}")
-    said = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.text.strip("\n").split("\n\n")]
-    return {name: {field: each.get(field, "") for field in _UNIT} for name, each in zip(names, said, strict=True)}
 
 
 def users(names: list[str]) -> dict[str, Json]:
@@ -265,7 +245,7 @@ def look(module: AnsibleModule, given: Json) -> Json:
         "paths": {path: path_info(Path(path), path in digests) for path in paths},
         "texts": texts(given["texts"]),
         "globs": globs,
-        "units": units(module, given["units"], timeout),
+        "units": _units.show(module, given["units"], _UNIT, timeout),
         "users": users(given["users"]),
         "groups": groups(given["groups"]),
         "commands": commands(module, given["commands"], timeout),

@@ -170,6 +170,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kuutamo.near.plugins.module_utils import _units
 from ansible_collections.kuutamo.near.plugins.module_utils._program import Account, ProgramFault, run
 
 Json = dict[str, Any]
@@ -184,15 +185,18 @@ _UNIT = {
 _NUMBERS = ("main_pid", "restarts")
 
 
-def unit(module: AnsibleModule, name: str, timeout: float) -> Json:
-    """What systemd says of a unit."""
-    command = ["systemctl", "show", name, "--property", ",".join(_UNIT)]
-    found: Json = dict.fromkeys(_UNIT.values(), "")
-    for line in run(module, command, timeout).text.splitlines():
-        field, _equals, value = line.partition("=")
-        if field in _UNIT:
-            found[_UNIT[field]] = value
-    return {**found, **{field: int(found[field]) if found[field].isdigit() else 0 for field in _NUMBERS}}
+def unit_states(module: AnsibleModule, names: list[str], timeout: float) -> dict[str, Json]:
+    """What systemd says of the units; of all of them nothing where it does not answer."""
+    try:
+        said = _units.show(module, names, list(_UNIT), timeout)
+    except _units.SystemdFault:
+        said = {name: dict.fromkeys(_UNIT, "") for name in names}
+    return {name: _unit_state(fields) for name, fields in said.items()}
+
+
+def _unit_state(fields: Mapping[str, str]) -> Json:
+    state: Json = {_UNIT[field]: value for field, value in fields.items()}
+    return {**state, **{number: int(state[number]) if state[number].isdigit() else 0 for number in _NUMBERS}}
 
 
 def document(path: Path) -> Json | None:
@@ -308,7 +312,7 @@ def consul_pending(units: Mapping[str, Json]) -> list[str]:
 def look(module: AnsibleModule, given: Json) -> Json:
     """The host as one object."""
     timeout, at = given["timeout"], time.time()
-    units = {name: unit(module, name, timeout) for name in given["units"]}
+    units = unit_states(module, given["units"], timeout)
     runs = units.get("kuutamod.service", {}).get("active") in ("active", "activating", "reloading")
     wanted = document(Path(given["config_dir"], "wanted.json"))
     running = document(Path(given["run_dir"], "running.json")) if runs else None
