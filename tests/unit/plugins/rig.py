@@ -8,14 +8,18 @@ import importlib
 import io
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import yaml
+from ansible.module_utils import _internal
+from ansible.module_utils.common import warnings as ansible_warnings
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +52,7 @@ class Answer:
 
     @property
     def warnings(self) -> str:
-        """All that it warned of. Ansible keeps a process's warnings, so there may be older ones among them."""
+        """All that it warned of."""
         return json.dumps(self.results.get("warnings", []))
 
 
@@ -73,7 +77,7 @@ def run(name: str, check: bool = False, diff: bool = False, **options: Any) -> A
     arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": diff}
     out = io.StringIO()
     code: object = None
-    with patch_module_args(arguments), contextlib.redirect_stdout(out):
+    with patch_module_args(arguments), as_on_a_host(), contextlib.redirect_stdout(out):
         try:
             module(name).main()
         except SystemExit as end:
@@ -84,6 +88,16 @@ def run(name: str, check: bool = False, diff: bool = False, **options: Any) -> A
     assert code == (1 if results.get("failed") else 0)
     check_documented(name, results)
     return Answer(bool(results.get("failed")), results)
+
+
+@contextlib.contextmanager
+def as_on_a_host() -> Iterator[None]:
+    """A process of a module alone: nobody before it warned, and none of Ansible's controller is in it.
+
+    Once a test in this process has used the controller, Ansible prints a module's warnings instead of returning them.
+    """
+    with patch.object(_internal, "is_controller", False), patch.dict(ansible_warnings._global_warnings, clear=True):
+        yield
 
 
 OF_ANSIBLE = {"changed", "failed", "msg", "invocation", "warnings", "deprecations", "diff", "exception"}
