@@ -17,6 +17,6 @@ if [ $# -gt 0 ]; then
 fi
 export PATH="$here/build/ansible-$core/bin:$PATH" ANSIBLE_HOME="$here/build/home/.ansible"
 export ANSIBLE_COLLECTIONS_PATH="$collections" NO_COLOR=1 ANSIBLE_NOCOLOR=1
-export KUUTAMO_FLEET="$here/.venv/bin/kuutamo-fleet" KUUTAMO_MOLECULE_FLEET="molecule-$core"
+export KUUTAMO_FLEET="$here/.venv/bin/kuutamo-fleet" KUUTAMO_MOLECULE_FLEET="${KUUTAMO_MOLECULE_FLEET:-molecule-$core}"
 # shellcheck disable=SC2086 # several words
 exec molecule test $scenarios --no-command-borders

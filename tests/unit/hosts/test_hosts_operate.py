@@ -65,3 +65,15 @@ def test_the_validator_may_be_on_every_host() -> None:
         "ed25519:k@10.0.0.1:24567",
         "ed25519:k@10.0.0.2:24567",
     ]
+
+
+def test_the_table_of_scenarios_has_every_scenario() -> None:
+    rows = [line.split("|")[1].strip() for line in (MOLECULE / "README.md").read_text().splitlines() if "| " in line]
+    scenarios = {directory.parent.name for directory in MOLECULE.glob("*/molecule.yml")}
+    assert scenarios <= set(rows), scenarios - set(rows)
+
+
+def test_every_playbook_runs_in_some_scenario() -> None:
+    told = "".join(path.read_text() for path in MOLECULE.rglob("*.yml"))
+    playbooks = {path.stem for path in (MOLECULE.parents[1] / "playbooks").glob("*.yml")}
+    assert {name for name in playbooks if f"kuutamo.near.{name}" not in told} == set()
