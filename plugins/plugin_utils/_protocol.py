@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.kuutamo.near.plugins.plugin_utils._rolling import has
+
 Json = Mapping[str, Any]
 
 
 def step_faults(fleet: Json, node: Json, target: str, jump: int) -> list[str]:
     """What forbids this host's step to neard ``target``. ``jump``: versions the protocol may be ahead of the network's."""
-    running = (node.get("running") or {}).get("neard") or ""
+    running = has(node, "neard")
     if not target or running == target:
         return []
     versions = node["neard"]["versions"]

@@ -115,6 +115,8 @@ def attention(found: Json, nodes: Mapping[str, Json]) -> list[str]:
     consul = found["consul"]
     if consul and (consul["servers"] or 0) >= 3 and (consul["failure_tolerance"] or 0) < 1:
         words.append(f"Consul tolerates no loss: {consul['healthy_voters']} of {consul['servers']} servers are healthy")
+    if consul and consul.get("estimated"):
+        words.append(f"Consul does not say how many servers may be lost: {consul['estimated']}")
     for host in found["hosts"]:
         words += _host_attention(host, nodes.get(host["name"]))
     words += [

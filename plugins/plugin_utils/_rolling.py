@@ -47,11 +47,16 @@ def holder(fleet: Json) -> str:
     return str(lock["holder"]) if lock.get("holder") and lock.get("holder_live") else ""
 
 
+def has(node: Json, what: str) -> str:
+    """The release of kuutamod or neard that a node runs, or would with its next start; empty when it has none."""
+    return str((node.get("running") or {}).get(what) or node[what].get("current") or "")
+
+
 def reasons(node: Json, target: Target) -> tuple[str, ...]:
-    """Why a running kuutamod has to be started anew; none when it runs what it should, or does not run."""
+    """Why kuutamod has to be started, anew or at all; none when it runs what it should."""
     running = node.get("running") or {}
     if not running:
-        return ()
+        return ("kuutamod does not run",)
     found = [
         f"{what} {running.get(what)} runs, {wanted} is wanted"
         for what, wanted in (("kuutamod", target.kuutamod), ("neard", target.neard))
@@ -80,22 +85,27 @@ def plan(
         last=lock if lock in why else "",
         done=tuple(sorted(name for name in nodes if name not in why)),
         why=why,
-        refusals=tuple(_refusals(fleet, nodes, why, tuple(validators))) if why else (),
+        refusals=tuple(_refusals(fleet, why, tuple(validators))) if why else (),
         warnings=tuple(_warnings(fleet, tuple(validators))),
     )
 
 
-def _refusals(fleet: Json, nodes: Mapping[str, Json], why: Json, validators: tuple[str, ...]) -> list[str]:
-    found = [*_whole(fleet), *membership(fleet, validators), *_quorum(fleet)]
+def _refusals(fleet: Json, why: Json, validators: tuple[str, ...]) -> list[str]:
+    found = [*_whole(fleet), *membership(fleet, validators, why), *_quorum(fleet)]
     if len(validators) < 2:
         found.append("there is one validator only; without a standby every restart is downtime, add a second host first")
-    stopped = [name for name, node in nodes.items() if not node.get("running")]
-    found += [f"{name}: kuutamod does not run; start it first (systemctl start kuutamod)" for name in stopped]
-    return found + [
+    found += [
         f"{name} is out already ({trouble}) and this run would not mend it; see to it first"
         for name, trouble in _out(fleet).items()
         if name in validators and name not in why
     ]
+    # Who has a record and is out may be back in a moment, which is waited for; who has none needs this run, or more.
+    silent = sorted(name for name in why if not members(fleet).get(name, {}).get("live"))
+    if len(silent) > 1:
+        found.append(
+            f"{', '.join(silent)} have no live member record, and never more than one may be out; mend one by hand"
+        )
+    return found
 
 
 def _whole(fleet: Json) -> list[str]:
@@ -111,14 +121,14 @@ def _whole(fleet: Json) -> list[str]:
     return found
 
 
-def membership(fleet: Json, validators: Iterable[str]) -> list[str]:
-    """Where inventory and Consul name different nodes."""
+def membership(fleet: Json, validators: Iterable[str], mended: Iterable[str] = ()) -> list[str]:
+    """Where inventory and Consul name different nodes. ``mended``: who is to be restarted, and needs no record before."""
     live = {name for name, node in members(fleet).items() if node["live"]}
     there = set(validators)
     return [
         *(
             f"{name} is in the inventory, but has no live member record in Consul; start it or remove it"
-            for name in sorted(there - live)
+            for name in sorted(there - live - set(mended))
         ),
         *(
             f"{name} is a live member in Consul, but not in the inventory; add it or use remove_node"
@@ -133,6 +143,8 @@ def _quorum(fleet: Json) -> list[str]:
         return ["Consul's health can't be read; give the operator's token the right operator:read"]
     if not consul["leader"]:
         return ["Consul has no leader"]
+    if consul.get("estimated"):
+        return [f"Consul does not say how many servers may be lost: {consul['estimated']}; mend that, or run again later"]
     servers, tolerance = consul["servers"] or 0, consul["failure_tolerance"]
     if servers >= 3 and tolerance is not None and tolerance < 1:
         return [f"Consul tolerates no loss: {consul['healthy_voters']} of {servers} servers are healthy; mend that first"]
@@ -212,7 +224,7 @@ def choose(nodes: Mapping[str, Json], what: str, wanted: str) -> Choice:
     for name, node in nodes.items():
         installed = list(node[what]["releases"])
         if wanted == "previous":
-            runs = [(nodes[peer].get("running") or {}).get(what) for peer in peers(nodes, what, name)]
+            runs = [has(nodes[peer], what) for peer in peers(nodes, what, name)]
             fits = _before(installed, runs)
         else:
             fits = [release for release in installed if release == wanted] or [
@@ -226,8 +238,8 @@ def choose(nodes: Mapping[str, Json], what: str, wanted: str) -> Choice:
     return Choice(targets, tuple(faults))
 
 
-def _before(installed: list[str], running: Iterable[str | None]) -> list[str]:
-    """The release before the newest that runs anywhere: the same answer when some hosts have gone back already."""
+def _before(installed: list[str], running: Iterable[str]) -> list[str]:
+    """The release before the newest that runs, or was to, anywhere: the same when some hosts have gone back already."""
     places = [installed.index(release) for release in running if release in installed]
     newest = max(places, default=0)
     return [installed[newest - 1]] if newest > 0 else []

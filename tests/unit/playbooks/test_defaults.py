@@ -89,7 +89,6 @@ def _template(expression: str, **given: Any) -> Any:
 
 
 TIMES = {
-    "maintenance_ttl": "{{ __fleet_lock_ttl }}",
     "settle_timeout": "{{ (__fleet_settle_looks | int) * 2 }}",
     "ready_timeout": "{{ (__fleet_ready_looks | int) * 2 }}",
     "upgrade_protocol_jump": "{{ __fleet_protocol_jump }}",
@@ -101,6 +100,17 @@ TIMES = {
 def test_a_documented_number_is_the_one_that_applies(option: str) -> None:
     assert str(_template(TIMES[option])) == _documented()[option]
     assert str(_template(TIMES[option], **{option: "6"})) == "6"
+
+
+def test_the_lock_outlives_the_longest_wait_between_two_renewals() -> None:
+    lock = "{{ __fleet_lock_ttl }}"
+    assert str(_template(lock)) == _documented()["maintenance_ttl"]
+    assert str(_template(lock, maintenance_ttl=7200)) == "7200"
+    least = 900 + 120 + 300  # a host that comes back, others that settle, and what lies between
+    assert int(_template(lock, maintenance_ttl=60)) == 240 + 120 + least
+    assert int(_template(lock, at="window")) == 3600 + 120 + least
+    assert int(_template(lock, at="123456", handover_timeout=20000)) == 240 + 20000 + least
+    assert int(_template(lock, window_wait=200000)) == 86400
 
 
 def test_the_documented_time_for_a_handover_is_the_one_that_applies() -> None:

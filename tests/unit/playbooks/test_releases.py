@@ -32,6 +32,12 @@ def test_it_goes_back_to_the_same_one_when_it_is_run_again_in_the_middle() -> No
     assert releases(nodes)["targets"] == {name: {"neard": "n1"} for name in "abc"}
 
 
+def test_a_release_that_does_not_even_start_is_the_one_to_go_back_from() -> None:
+    broken = {**host("n2", "n1", "n2"), "running": None}
+    nodes = {"a": host("n1", "n1", "n2"), "b": broken, "c": host("n1", "n1", "n2")}
+    assert releases(nodes)["targets"] == {name: {"neard": "n1"} for name in "abc"}
+
+
 def test_a_release_that_is_only_staged_is_nothing_to_go_back_from() -> None:
     nodes = {name: host("n2", "n1", "n2", "n3") for name in "abc"}
     assert releases(nodes)["targets"]["a"] == {"neard": "n1"}
