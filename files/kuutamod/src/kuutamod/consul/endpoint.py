@@ -24,7 +24,7 @@ from .settings import Address, ConsulSettings, check_token
 T = TypeVar("T")
 
 CONNECT_DEADLINE = 0.5
-"""Seconds to connect; a host that is not there must not use up a request's whole deadline."""
+"""Seconds to connect, for the daemon: a host that is not there must not use up a request's whole deadline."""
 
 TOKEN_AGE = 1.0
 """Seconds for which a token read from a file is used without looking again."""
@@ -33,9 +33,9 @@ TOKEN_AGE = 1.0
 class _Transport(HTTPAdapter):
     """Puts our socket timeouts on every request, whatever the library asks for."""
 
-    def __init__(self, read_deadline: float) -> None:
+    def __init__(self, connect_deadline: float, read_deadline: float) -> None:
         super().__init__()
-        self._timeout = (CONNECT_DEADLINE, read_deadline)
+        self._timeout = (connect_deadline, read_deadline)
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, **options: Any
@@ -80,8 +80,13 @@ class TokenSource:
             raise ConsulError(Fault.FORBIDDEN, f"no Consul token: {error}") from None
 
 
-def connect(address: Address, settings: ConsulSettings, token: str | None, read_deadline: float) -> Any:
-    """A client of the library for one URL; ``read_deadline`` is seconds for each wait on the socket. Sends nothing yet."""
+def connect(
+    address: Address, settings: ConsulSettings, token: str | None, connect_deadline: float, read_deadline: float
+) -> Any:
+    """A client of the library for one URL. Sends nothing yet.
+
+    ``connect_deadline``: seconds to connect, ``read_deadline``: seconds for each wait on the socket.
+    """
     _forget_environment()
     client = consul.Consul(
         host=address.host, port=address.port, scheme=address.scheme, verify=settings.verify, cert=_certificate(settings)
@@ -90,7 +95,7 @@ def connect(address: Address, settings: ConsulSettings, token: str | None, read_
     session.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment
     session.max_redirects = 0
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Transport(read_deadline))
+        session.mount(scheme, _Transport(connect_deadline, read_deadline))
     if token is not None:
         session.headers["X-Consul-Token"] = token
     return client
@@ -113,10 +118,17 @@ class Link:
     request goes to the next URL.
     """
 
-    def __init__(self, name: str, settings: ConsulSettings, tokens: TokenSource, read_deadline: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ConsulSettings,
+        tokens: TokenSource,
+        read_deadline: float,
+        connect_deadline: float = CONNECT_DEADLINE,
+    ) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._read_deadline = read_deadline
+        self._deadlines = (connect_deadline, read_deadline)
         self._addresses = settings.addresses
         self._current = 0
         self._lane = Lane(f"consul-{name}")
@@ -149,5 +161,5 @@ class Link:
         token = self._tokens.current()
         known = clients.get(address)
         if known is None or known[0] != token:
-            known = clients[address] = (token, connect(address, self._settings, token, self._read_deadline))
+            known = clients[address] = (token, connect(address, self._settings, token, *self._deadlines))
         return known[1]

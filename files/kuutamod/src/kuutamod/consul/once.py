@@ -24,7 +24,8 @@ def ask_once(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]
 
 async def _ask_each(settings: ConsulSettings, deadline: float, call: Callable[[Any], T]) -> T:
     share = deadline / len(settings.urls)
-    link = Link("ctl", settings, TokenSource(settings), read_deadline=share)
+    # A program that asks once has no lease to keep: a slow way to Consul may have all the time there is.
+    link = Link("ctl", settings, TokenSource(settings), read_deadline=share, connect_deadline=share)
     failures: list[ConsulError] = []
     try:
         for _unused in settings.urls:
