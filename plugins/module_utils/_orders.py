@@ -152,7 +152,7 @@ def _ended(told: Told) -> dict[str, Any]:
         "request": request.id,
         "outcome": _word(told.outcome),
         "why": told.why,
-        "phases": (status_json.request(request) or {})["phases"],
+        "phases": status_json.phases(request),
         "duration": None if last is None else round(last - request.issued, 3),
         "gap": None if (without := gap(request)) is None else round(without, 3),
     }

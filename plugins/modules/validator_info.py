@@ -170,7 +170,7 @@ drained:
   type: list
   elements: str
 request:
-  description: The newest request of an operator, pending while RV(request.outcome) is null; null when there never was one.
+  description: The newest request of an operator; null when there never was one, or it can't be read.
   returned: success
   type: dict
   contains:
@@ -209,7 +209,9 @@ request:
       type: list
       elements: dict
     outcome:
-      description: V(done), V(refused), V(rolled back) or V(expired); null while it is pending.
+      description:
+        - V(done), V(refused), V(rolled back) or V(expired); null while it has not ended, and for ever when those that
+          should have told it have died.
       type: str
     ended:
       description: When it ended, in Unix seconds.
@@ -217,6 +219,12 @@ request:
     why:
       description: One sentence on the outcome.
       type: str
+    pending:
+      description:
+        - Whether it keeps others from being placed. One without an outcome does so until a minute after
+          RV(request.expires), and if it had begun until 10 minutes after it (25 where a neard has to start); then nobody is
+          at it any more.
+      type: bool
 maintenance:
   description: Who has the fleet to himself, see M(kuutamo.near.validator_maintenance); null when nobody has.
   returned: success

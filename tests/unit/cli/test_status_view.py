@@ -196,6 +196,11 @@ def test_last_event(record: TermRecord, text: str) -> None:
             "pending request: handover from node-a to the best standby, asked for 12s ago, expired 3.0s ago: no node has "
             "answered yet",
         ),
+        (
+            replace(REQUEST, marks=(), node="", when="now", by="", reason="", expires=NOW - 61),
+            "request that nobody ended: handover from node-a to the best standby, asked for 12s ago, expired 1m01s ago: no "
+            "node has answered yet",
+        ),
         (DONE, "last request: handover from node-a to node-b at a window by alice (update): done 2m00s ago"),
         (
             replace(

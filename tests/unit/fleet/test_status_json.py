@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kuutamod.cli.history_view import to_json
+from kuutamod.consul import orders
 from kuutamod.consul.health import ConsulHealth
 from kuutamod.consul.overview import Overview, Unread
 from kuutamod.core.model import LockView
-from kuutamod.core.protocol import FleetConfig, Pause
+from kuutamod.core.protocol import FleetConfig, Mark, Pause, Request, Step
 from kuutamod.fleet import status_json
 from kuutamod.fleet.verdict import Health, Verdict
 from unit.cli.fleets import DONE, MAINTENANCE, NOW, PAST, PAUSE, PRESENT, RECORD, REQUEST, WELL, changed, free
@@ -96,6 +97,7 @@ def test_a_whole_object() -> None:
             "outcome": None,
             "ended": None,
             "why": "",
+            "pending": True,
         },
         "last_term": TERM_42,
         "consul": {
@@ -144,6 +146,20 @@ def test_the_fields_do_not_depend_on_what_is_there() -> None:
     assert (empty["code"], empty["health"], empty["lock"], empty["nodes"]) == (3, "unknown", None, [])
     assert (unreachable["code"], unreachable["verdict"]) == (3, "down")
     assert (full["request"]["outcome"], full["request"]["ended"]) == ("done", NOW - 120)
+
+
+def test_a_request_is_pending_while_somebody_may_be_at_it() -> None:
+    """Its node has died for good, so nobody gives it an outcome; a new one takes its place all the same."""
+    begun = replace(REQUEST, marks=(Mark(Step.CONFIRMED, NOW),))
+
+    def pending(request: Request, later: float) -> object:
+        found = status_json.request(request, request.expires + later)
+        assert found is not None
+        return found["pending"]
+
+    assert (pending(REQUEST, orders.STALE), pending(REQUEST, orders.STALE + 1)) == (True, False)
+    assert (pending(begun, orders.STALE + 1), pending(begun, orders.LOST + 1)) == (True, False)
+    assert pending(DONE, -1) is False
 
 
 def test_locks_that_nobody_holds() -> None:

@@ -67,15 +67,15 @@ def ordered(run: Callable[[Context, argparse.Namespace], End]) -> Callable[[Cont
         except ConsulError as error:
             end = failed(error)
         if options.json:
-            say(status_json.text(end.whole if end.whole is not None else _object(end)))
+            say(status_json.text(end.whole if end.whole is not None else _object(end, context.wall())))
         return end.code
 
     return whole
 
 
-def _object(end: End) -> status_json.Json:
+def _object(end: End, now: float) -> status_json.Json:
     if end.request is not None:
-        about = {**(status_json.request(end.request) or {}), **({"why": end.why} if end.why else {})}
+        about = {**(status_json.request(end.request, now) or {}), **({"why": end.why} if end.why else {})}
     else:
         about = {
             **status_json.NO_REQUEST,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..consul import orders
 from ..consul.health import ConsulHealth
 from ..consul.maintenance import Maintenance
 from ..consul.overview import Overview, Unread
@@ -194,7 +195,8 @@ def _pending(request: Request, what: str, last: Mark | None, now: float) -> str:
         progress = f"{last.step.value}{note} since {duration(now - last.at)}"
     left = request.expires - now
     end = f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
-    return f"pending request: {what}, asked for {duration(now - request.issued)} ago, {end}: {progress}"
+    kind = "pending request" if orders.obstacle(request, now) else "request that nobody ended"
+    return f"{kind}: {what}, asked for {duration(now - request.issued)} ago, {end}: {progress}"
 
 
 def wish(request: Request) -> str:

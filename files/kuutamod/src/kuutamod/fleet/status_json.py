@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 
+from ..consul import orders
 from ..consul.health import ConsulHealth
 from ..consul.maintenance import Maintenance
 from ..consul.overview import Overview, Unread
@@ -31,7 +32,7 @@ def status(overview: Overview, now_unix: float) -> Json:
         "lock": lock(overview),
         "nodes": [node(each) for each in nodes(overview, now_unix)],
         "pauses": [pause(each, now_unix) for each in pauses(overview, now_unix)],
-        "request": request(overview.request),
+        "request": request(overview.request, now_unix),
         "last_term": None if last is None else last.told(),
         "consul": _consul(overview.consul),
         "maintenance": maintenance(overview.maintenance),
@@ -143,13 +144,16 @@ def pause(pause: Pause, now: float) -> Json:
 NO_REQUEST: Json = {
     **dict.fromkeys(("id", "ask", "holder", "term", "node", "when", "by", "reason", "issued", "expires")),
     "phases": [],
-    **dict.fromkeys(("outcome", "ended", "why")),
+    **dict.fromkeys(("outcome", "ended", "why", "pending")),
 }
 """In place of a request where none was made."""
 
 
-def request(request: Request | Unread | None) -> Json | None:
-    """What was asked for, and how far it is; None when nothing is known."""
+def request(request: Request | Unread | None, now: float) -> Json | None:
+    """What was asked for, and how far it is at a moment (Unix seconds); None when nothing is known.
+
+    ``pending``: it keeps others from being placed. One whose nodes have died never gets an outcome, and stops to be so.
+    """
     if request is None or isinstance(request, Unread):
         return None
     return {
@@ -163,11 +167,17 @@ def request(request: Request | Unread | None) -> Json | None:
         "reason": request.reason,
         "issued": request.issued,
         "expires": request.expires,
-        "phases": [{"phase": mark.step.value, "at": mark.at, "note": mark.note} for mark in request.marks],
+        "phases": phases(request),
         "outcome": None if request.outcome is None else request.outcome.value,
         "ended": None if request.outcome is None else ended_at(request),
         "why": request.why,
+        "pending": bool(orders.obstacle(request, now)),
     }
+
+
+def phases(request: Request) -> list[Json]:
+    """The phases that a request has reached."""
+    return [{"phase": mark.step.value, "at": mark.at, "note": mark.note} for mark in request.marks]
 
 
 def maintenance(held: Maintenance | Unread | None) -> Json | None:
