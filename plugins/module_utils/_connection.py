@@ -164,12 +164,17 @@ def refuse(module: AnsibleModule, reason: str, text: str, /, **results: Any) -> 
 
 def fail(module: AnsibleModule, error: ConsulError, **results: Any) -> NoReturn:
     """End the module: Consul can't be asked, or refuses."""
-    words = {Fault.NO_LEADER: "no_leader", Fault.FORBIDDEN: "forbidden", Fault.CONFLICT: "conflict"}
     remedy = {
         Fault.NO_LEADER: "; no quorum: at least half of Consul's servers don't take part",
         Fault.FORBIDDEN: "; set token or token_file" if not _has_token(module) else "",
     }.get(error.fault, "")
-    refuse(module, words.get(error.fault, "unreachable"), f"{in_words(error)}{remedy}", **results)
+    refuse(module, word(error.fault), f"{in_words(error)}{remedy}", **results)
+
+
+def word(fault: Fault) -> str:
+    """A failure to ask Consul as a word for programs."""
+    words = {Fault.NO_LEADER: "no_leader", Fault.FORBIDDEN: "forbidden", Fault.CONFLICT: "conflict"}
+    return words.get(fault, "unreachable")
 
 
 def _has_token(module: AnsibleModule) -> bool:

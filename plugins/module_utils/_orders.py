@@ -96,16 +96,21 @@ def refused(module: AnsibleModule, refusal: Refusal, before: str = "", **results
 
 def known_config(module: AnsibleModule, overview: Overview) -> FleetConfig:
     """The fleet's settings; ends the module when they can't be read."""
-    if isinstance(overview.config, Unread):
-        _connection.refuse(module, "forbidden", f"the fleet's settings can't be read: {overview.config.why}")
-    return overview.config
+    config = overview.config
+    if isinstance(config, Unread):
+        _connection.refuse(module, _connection.word(config.fault), f"the fleet's settings can't be read: {config.why}")
+    return config
 
 
 def planned(module: AnsibleModule, overview: Overview, found: Aim, how: Manner) -> dict[str, Any]:
-    """What the handover would be; ends the module when another request is in the way."""
+    """What the handover would be; ends the module when another request is in the way, or may be."""
     pending = overview.request
-    if not isinstance(pending, Unread) and (why := orders.obstacle(pending, time.time())):
-        _connection.refuse(module, "pending", f"refused: {why}", **{**NOTHING, "outcome": "refused", "why": why})
+    if isinstance(pending, Unread):
+        reason, why = _connection.word(pending.fault), pending.why
+    else:
+        reason, why = "pending", orders.obstacle(pending, time.time())
+    if why:
+        _connection.refuse(module, reason, f"refused: {why}", **{**NOTHING, "outcome": "refused", "why": why})
     if how.at == "window":
         module.warn(WINDOWS)
     return {**NOTHING, "candidate": found.node, "candidate_why": found.why, "outcome": "planned"}

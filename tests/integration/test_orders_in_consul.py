@@ -256,6 +256,18 @@ def test_another_pending_request_refuses_and_is_named(scene: Scene, words: tuple
     assert scene.config() == FleetConfig()
 
 
+def test_a_newer_version_s_request_is_not_written_over(scene: Scene) -> None:
+    strange = '{"id": "r1", "ask": "dance", "holder": "n1"}'
+    assert scene.fleet.client.kv_put(key(scene), strange)
+    for words in (("handover",), ("restart", "n2"), ("drain", "n1")):
+        done = scene.ctl(*words)
+        assert (done.returncode, "done" in done.stdout) == (1, False), done.stderr
+        assert f"refused: key {key(scene)} holds no request that this version knows: " in done.stderr
+    entry = scene.fleet.client.kv_get(key(scene))
+    assert entry is not None
+    assert entry.value.decode() == strange
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -123,8 +123,11 @@ def test_values_that_are_not_ours() -> None:
         }
     )
     assert found.lock == LockView(5)
-    assert found.config == Unread(f"key {config_key(ACCOUNT)} is not a JSON object; repair or delete it")
-    assert found.request == Unread(f"key {request_key(ACCOUNT)} holds no request of this version of kuutamoctl")
+    assert isinstance(found.config, Unread)
+    assert isinstance(found.request, Unread)
+    assert found.config.why == f"key {config_key(ACCOUNT)} is not a JSON object; repair or delete it"
+    assert f"key {request_key(ACCOUNT)} holds no request that this version knows" in found.request.why
+    assert (found.config.fault, found.request.fault) == (Fault.CONFLICT, Fault.CONFLICT)
 
 
 def history(count: int) -> dict[str, Answer]:

@@ -115,6 +115,38 @@ def test_while_another_request_is_pending_it_is_refused(fleet: WrittenFleet, ask
     assert request_of(fleet) == other
 
 
+@pytest.mark.parametrize("name", ["validator_handover", "validator_drain"])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_newer_version_s_request_is_not_written_over(fleet: WrittenFleet, ask: Ask, check: bool, name: str) -> None:
+    strange = '{"id": "r1", "ask": "dance", "holder": "n1"}'
+    assert fleet.client.kv_put(request_key(fleet.account), strange)
+    told = ask(name, check=check, **({"node": "n1"} if name == "validator_drain" else {}))
+    assert (told.told, told["reason"]) == ((True, False), "conflict")
+    assert f"key {request_key(fleet.account)} holds no request that this version knows: " in told["msg"]
+    entry = fleet.client.kv_get(request_key(fleet.account))
+    assert entry is not None
+    assert entry.value.decode() == strange
+
+
+def test_a_newer_version_s_request_that_comes_in_between_is_not_written_over(
+    fleet: WrittenFleet, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handover, strange = module("validator_handover"), '{"id": "r1", "ask": "dance"}'
+    real = handover.look
+
+    def look(to: object) -> object:
+        seen = real(to)
+        assert fleet.client.kv_put(request_key(fleet.account), strange)
+        return seen
+
+    monkeypatch.setattr(handover, "look", look)
+    told = ask("validator_handover")
+    assert (told.told, told["reason"]) == ((True, False), "conflict")
+    entry = fleet.client.kv_get(request_key(fleet.account))
+    assert entry is not None
+    assert entry.value.decode() == strange
+
+
 @pytest.mark.parametrize(
     ("outcome", "to", "reason", "holder", "changed"),
     [

@@ -103,5 +103,5 @@ def test_what_cannot_be_is_refused(
 def test_settings_that_are_not_ours_are_not_overwritten(fleet: WrittenFleet, ask: Ask) -> None:
     assert fleet.client.kv_put(config_key(fleet.account), "[]")
     told = ask("validator_pause")
-    assert told.told == (True, False)
+    assert (told.told, told["reason"]) == ((True, False), "conflict")
     assert "is not a JSON object; repair or delete it" in told["msg"]

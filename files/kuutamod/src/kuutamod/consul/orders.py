@@ -49,8 +49,9 @@ def begun(request: Request) -> bool:
 def place(settings: ConsulSettings, account_id: str, request: Request, deadline: float) -> Placed:
     """Write a new request.
 
-    Raises ConsulError (CONFLICT) with a text for people while another one is pending, and Unsure when Consul may have it
-    without having said so. Any other ConsulError: nothing was written, and nothing will be.
+    Raises ConsulError (CONFLICT) with a text for people while another one is pending, or when what is there is no request
+    that this version knows; and Unsure when Consul may have it without having said so. Any other ConsulError: nothing was
+    written, and nothing will be.
     """
     writes = _Writes()
     try:
@@ -98,6 +99,8 @@ def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> P
     key = request_key(account_id)
     for _unused in range(TRIES):
         old, index = _read(client, key)
+        if old is None and index:
+            raise unknown(key)
         if old is not None and old.id == request.id:
             return Placed(old, index)  # written through another URL, whose answer was lost
         if old is not None and old.outcome is None:
@@ -134,6 +137,12 @@ def obstacle(request: Request | None, now: float) -> str:
 def obstructed(error: ConsulError) -> bool:
     """Was a new request refused because another one is pending? Other conflicts have the reasons of a transaction."""
     return error.fault is Fault.CONFLICT and not error.refusals
+
+
+def unknown(key: str) -> ConsulError:
+    """What is there may be a newer version's request, which its nodes are at: it must not be written over."""
+    remedy = "a newer version has written it, then use that one; or it is nobody's, then delete the key"
+    return ConsulError(Fault.CONFLICT, f"key {key} holds no request that this version knows: {remedy}", (Refusal.EXISTS,))
 
 
 def _abandoned(request: Request, now: float) -> bool:

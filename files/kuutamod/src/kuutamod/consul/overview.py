@@ -27,6 +27,7 @@ from ..core.protocol import (
     members_prefix,
     request_key,
 )
+from . import orders
 from .answers import Entry, lock_view, read_key, read_names, read_tree
 from .faults import ELSEWHERE, ConsulError, Fault, classify
 from .health import ConsulHealth, read_health
@@ -44,9 +45,10 @@ SINGLY = 8
 
 @dataclass(frozen=True)
 class Unread:
-    """A part that could not be read, and why."""
+    """A part that could not be read, and why. ``fault`` CONFLICT: what is there is nothing of ours."""
 
     why: str
+    fault: Fault = Fault.FORBIDDEN
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _part(read: Callable[[], T]) -> T | Unread:
         failure = classify(error)
         if failure.fault in ELSEWHERE:
             raise
-        return Unread(failure.why)
+        return Unread(failure.why, failure.fault)
 
 
 def _members(client: Any, account_id: str) -> tuple[SeenMember, ...]:
@@ -124,7 +126,7 @@ def _request(client: Any, account_id: str) -> Request | None:
     entry = read_key(client, key).entry
     request = Request.from_json(entry.value) if entry is not None else None
     if entry is not None and request is None:
-        raise ConsulError(Fault.CONFLICT, f"key {key} holds no request of this version of kuutamoctl")
+        raise orders.unknown(key)
     return request
 
 
