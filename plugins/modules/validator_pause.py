@@ -93,6 +93,8 @@ reason:
   description:
     - Why it failed, V(options), V(no_library), V(unreachable), V(no_leader), V(forbidden), V(conflict), or V(no_node) when
       there is no such node.
+    - When Consul does not answer in time to the change itself, that may have been written. Then the message says so, and
+      the task counts as changed.
   returned: failure
   type: str
 """
@@ -146,7 +148,7 @@ def main() -> None:
         elif changed:
             config = change(config)
     except ConsulError as error:
-        _connection.fail(module, error)
+        _connection.fail(module, error, changed=isinstance(error, orders.Unsure))
     previous, pause = _told(before, now), _told(_of(config, node, now), now)
     difference = _orders.diff(module, {"pause": previous}, {"pause": pause})
     module.exit_json(changed=changed, pause=pause, previous=previous, **difference)

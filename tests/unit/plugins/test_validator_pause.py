@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from integration.between import between, lost
 from integration.written_fleet import WrittenFleet
 from kuutamod.core.protocol import FleetConfig, Pause, config_key
-from unit.plugins.rig import Answer
+from unit.plugins.rig import Answer, address, run
 
 Ask = Callable[..., Answer]
 
@@ -105,3 +106,11 @@ def test_settings_that_are_not_ours_are_not_overwritten(fleet: WrittenFleet, ask
     told = ask("validator_pause")
     assert (told.told, told["reason"]) == ((True, False), "conflict")
     assert "is not a JSON object; repair or delete it" in told["msg"]
+
+
+def test_a_pause_whose_answer_is_lost_may_have_been_written(fleet: WrittenFleet) -> None:
+    with between(fleet.client.url, lost(config_key(fleet.account))) as broken:
+        told = run("validator_pause", account_id=fleet.account, **address(broken))
+    assert (told.told, told["reason"]) == ((True, True), "unreachable")
+    assert "the change may have been written all the same: look with `kuutamoctl status`" in told["msg"]
+    assert len(config_of(fleet).pauses) == 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from ..core.model import Policy
 from ..core.protocol import Ask, FleetConfig, Outcome, Request, Step, config_key, request_key
@@ -18,6 +19,8 @@ from .answers import read_key, transact
 from .faults import ConsulError, Fault, Refusal, classify
 from .once import ask_once
 from .settings import ConsulSettings
+
+T = TypeVar("T")
 
 TRIES = 5
 """How often a key that changes between reading and writing is read anew."""
@@ -30,7 +33,7 @@ START = Policy().start_timeout
 
 
 class Unsure(ConsulError):
-    """A new request was sent and not answered: Consul may have it, now or a moment later."""
+    """A write was sent and not answered: Consul may have it, now or a moment later."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def place(settings: ConsulSettings, account_id: str, request: Request, deadline:
 
 
 class _Writes:
-    """Which writes of one request may have been applied. For several threads.
+    """Which writes of one order may have been applied. For several threads.
 
     A call that is not answered in time goes on in a thread of its own, and must not write once nobody waits for it.
     """
@@ -94,6 +97,19 @@ class _Writes:
             self._open = False
             return self._unrefused > 0
 
+    def send(self, write: Callable[[], T | None]) -> T | None:
+        """What ``write`` returns; None: what it was to replace has changed, so nothing was written."""
+        self.begin()
+        try:
+            done = write()
+        except Exception as error:
+            if classify(error).fault is Fault.FORBIDDEN:
+                self.refused()
+            raise
+        if done is None:
+            self.refused()
+        return done
+
 
 def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> Placed:
     key = request_key(account_id)
@@ -108,16 +124,9 @@ def _place(client: Any, account_id: str, request: Request, writes: _Writes) -> P
                 raise ConsulError(Fault.CONFLICT, why)
             _swap(client, key, index, replace(old, outcome=Outcome.EXPIRED, why="nobody ended it"))
             continue
-        writes.begin()
-        try:
-            placed = _swap(client, key, index, request)
-        except Exception as error:
-            if classify(error).fault is Fault.FORBIDDEN:
-                writes.refused()
-            raise
+        placed = writes.send(partial(_swap, client, key, index, request))
         if placed is not None:
             return placed
-        writes.refused()
     raise _busy(key)
 
 
@@ -182,11 +191,24 @@ def _withdraw(client: Any, account_id: str, request_id: str, why: str) -> Reques
 def change_config(
     settings: ConsulSettings, account_id: str, change: Callable[[FleetConfig], FleetConfig], deadline: float
 ) -> FleetConfig:
-    """Change the fleet's settings; what they are then. Fields this version does not know are kept."""
-    return ask_once(settings, deadline, lambda client: _change(client, account_id, change))
+    """Change the fleet's settings; what they are then. Fields this version does not know are kept.
+
+    Raises Unsure, with a text for people, when the change may have been written. Any other ConsulError: it was not, and
+    will not be.
+    """
+    writes = _Writes()
+    try:
+        return ask_once(settings, deadline, lambda client: _change(client, account_id, change, writes))
+    except ConsulError as error:
+        if writes.close():
+            why = f"{error.why}; the change may have been written all the same: look with `kuutamoctl status`"
+            raise Unsure(error.fault, why, error.refusals) from error
+        raise
+    finally:
+        writes.close()
 
 
-def _change(client: Any, account_id: str, change: Callable[[FleetConfig], FleetConfig]) -> FleetConfig:
+def _change(client: Any, account_id: str, change: Callable[[FleetConfig], FleetConfig], writes: _Writes) -> FleetConfig:
     key = config_key(account_id)
     for _unused in range(TRIES):
         entry = read_key(client, key).entry
@@ -196,7 +218,8 @@ def _change(client: Any, account_id: str, change: Callable[[FleetConfig], FleetC
         new = change(config)
         if new == config:
             return config
-        if _written(client, key, entry.index if entry is not None else 0, new.to_json()) is not None:
+        index = entry.index if entry is not None else 0
+        if writes.send(partial(_written, client, key, index, new.to_json())) is not None:
             return new
     raise _busy(key)
 
