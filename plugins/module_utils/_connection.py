@@ -162,13 +162,13 @@ def refuse(module: AnsibleModule, reason: str, text: str, /, **results: Any) -> 
     raise AssertionError  # fail_json ends the process
 
 
-def fail(module: AnsibleModule, error: ConsulError, **results: Any) -> NoReturn:
-    """End the module: Consul can't be asked, or refuses."""
+def fail(module: AnsibleModule, error: ConsulError, before: str = "", /, **results: Any) -> NoReturn:
+    """End the module: Consul can't be asked, or refuses. ``before``: what is to be said before why."""
     remedy = {
         Fault.NO_LEADER: "; no quorum: at least half of Consul's servers don't take part",
         Fault.FORBIDDEN: "; set token or token_file" if not _has_token(module) else "",
     }.get(error.fault, "")
-    refuse(module, word(error.fault), f"{in_words(error)}{remedy}", **results)
+    refuse(module, word(error.fault), f"{before}{in_words(error)}{remedy}", **results)
 
 
 def word(fault: Fault) -> str:

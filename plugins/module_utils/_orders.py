@@ -17,7 +17,7 @@ try:
     from ._kuutamod.consul import orders
     from ._kuutamod.consul.faults import ConsulError
     from ._kuutamod.consul.overview import Overview, Unread, read_overview
-    from ._kuutamod.core.protocol import Ask, FleetConfig, Outcome, Request
+    from ._kuutamod.core.protocol import Ask, FleetConfig, Outcome
     from ._kuutamod.fleet import status_json, words
     from ._kuutamod.fleet.asking import Aim, Cause, Refusal
     from ._kuutamod.fleet.follow import Follower, Told, gap
@@ -89,39 +89,46 @@ def refused(module: AnsibleModule, refusal: Refusal, before: str = "", **results
     """End the module: what is asked for can't be."""
     reason = Cause.NO_CANDIDATE if refusal.cause is Cause.NO_NODE else refusal.cause
     why = refusal.why.replace("--allow-restart accepts", "allow_restart=true accepts")
-    _connection.refuse(
-        module, reason.value, f"refused: {before}{why}", **{**NOTHING, "outcome": "refused", "why": why, **results}
-    )
+    told = {**NOTHING, **results, "outcome": "refused", "why": why}
+    _connection.refuse(module, reason.value, f"refused: {before}{why}", **told)
 
 
-def known_config(module: AnsibleModule, overview: Overview) -> FleetConfig:
-    """The fleet's settings; ends the module when they can't be read."""
+def known_config(module: AnsibleModule, overview: Overview, **results: Any) -> FleetConfig:
+    """The fleet's settings; ends the module, with these results, when they can't be read."""
     config = overview.config
     if isinstance(config, Unread):
-        _connection.refuse(module, _connection.word(config.fault), f"the fleet's settings can't be read: {config.why}")
+        why = f"the fleet's settings can't be read: {config.why}"
+        _connection.refuse(module, _connection.word(config.fault), why, **results)
     return config
 
 
-def planned(module: AnsibleModule, overview: Overview, found: Aim, how: Manner) -> dict[str, Any]:
-    """What the handover would be; ends the module when another request is in the way, or may be."""
+def planned(module: AnsibleModule, overview: Overview, found: Aim, how: Manner, **more: Any) -> dict[str, Any]:
+    """What the handover would be. Ends the module when another request is in the way, or may be; ``more``: its results."""
     pending = overview.request
     if isinstance(pending, Unread):
         reason, why = _connection.word(pending.fault), pending.why
     else:
         reason, why = "pending", orders.obstacle(pending, time.time())
     if why:
-        _connection.refuse(module, reason, f"refused: {why}", **{**NOTHING, "outcome": "refused", "why": why})
+        results = {**NOTHING, **seen(overview), **more, "outcome": "refused", "why": why}
+        _connection.refuse(module, reason, f"refused: {why}", **results)
     if how.at == "window":
         module.warn(WINDOWS)
     return {**NOTHING, "candidate": found.node, "candidate_why": found.why, "outcome": "planned"}
 
 
-def hand_over(module: AnsibleModule, to: Connection, overview: Overview, found: Aim, how: Manner) -> dict[str, Any]:
-    """Ask for the handover and wait for its end: the results. Ends the module when it does not end in ``done``."""
-    plan = planned(module, overview, found, how)
+def hand_over(
+    module: AnsibleModule, to: Connection, overview: Overview, found: Aim, how: Manner, **more: Any
+) -> dict[str, Any]:
+    """Ask for the handover and wait for its end: the results.
+
+    Ends the module when it does not end in ``done``. ``more``: further results however it ends; ``changed`` among them says
+    that something was changed before.
+    """
+    plan = planned(module, overview, found, how, **more)
     before = found.holder.node_id
     request = new_request(time.time(), Ask.HANDOVER, how, holder=before, term=found.term, node=found.node)
-    begin = seen(overview)
+    begin = {**seen(overview), **more}
     try:
         unsure = place(to, request)
     except ConsulError as error:
@@ -132,11 +139,16 @@ def hand_over(module: AnsibleModule, to: Connection, overview: Overview, found: 
     if unsure:
         module.warn(unsure)
     told = Follower(to, time.time, lambda _line: None, module.warn).follow(request, not unsure)
-    results = {**plan, **_ended(told), **begin, **_now(to, told)}
-    results["changed"] = told.outcome is Outcome.DONE or (results["holder"], results["term"]) != (before, found.term)
+    after = _now(to)
+    moved = told.outcome in (Outcome.DONE, Outcome.ROLLED_BACK)
+    if after is None:  # the lock can't be seen, which tells nothing of it
+        after = {"holder": told.request.node if told.outcome is Outcome.DONE else None, "term": None}
+    else:
+        moved = moved or (after["holder"], after["term"]) != (before, found.term)
+    results = {**plan, **_ended(told), **begin, **after, "changed": moved or bool(more.get("changed"))}
     if told.outcome is not Outcome.DONE:
-        moved = told.outcome is Outcome.REFUSED and results["holder"] not in (before, None)
-        reason = "holder_changed" if moved else results["outcome"]
+        lost = told.outcome is Outcome.REFUSED and results["holder"] not in (before, None)
+        reason = "holder_changed" if lost else results["outcome"]
         _connection.refuse(module, reason, f"{told.outcome.value if told.outcome else 'unknown'}: {told.why}", **results)
     return results
 
@@ -167,15 +179,14 @@ def _word(outcome: Outcome | None) -> str:
     return outcome.value.replace(" ", "_") if outcome is not None else "unknown"
 
 
-def _now(to: Connection, told: Told) -> dict[str, Any]:
-    """Who holds the lock now, in which term; null where that can't be seen."""
+def _now(to: Connection) -> dict[str, Any] | None:
+    """Who holds the lock now, in which term; None when that can't be seen."""
     try:
         overview = read_overview(to.consul, to.account_id, 0, to.deadline)
     except ConsulError:
-        seen: Request = told.request
-        return {"holder": seen.node if told.outcome is Outcome.DONE else None, "term": None}
+        return None
     if isinstance(overview.lock, Unread):
-        return {"holder": None, "term": None}
+        return None
     found, record = holder(overview), overview.lock.record
     return {"holder": found.name if found else None, "term": record.term if record else None}
 

@@ -15,7 +15,9 @@ description:
     produces.
   - The request lies in Consul and names the holder and its term. So this module may be killed at any moment, and nobody
     else acts on the request. It never touches the lock or a node's session itself.
-  - Does nothing if O(target) holds the lock already.
+  - A run that is interrupted withdraws nothing, as with kuutamoctl. A request that has not begun is void O(timeout) seconds
+    after it was placed, and until then keeps others from being placed; one that has begun runs its course.
+  - Does nothing if O(target) holds the lock already. It is refused as V(pending) if that is about to hand it over.
   - A handover goes on in spite of a pause.
 extends_documentation_fragment:
   - kuutamo.near._attributes
@@ -156,12 +158,21 @@ reason:
   type: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _connection, _orders
 
 try:
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.consul.faults import ConsulError
-    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.asking import Refusal, Wish, aim, holder_of
+    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.core.model import Phase
+    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.asking import (
+        Refusal,
+        Wish,
+        aim,
+        holder_of,
+        leaving,
+    )
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.order import look
 except (ImportError, SyntaxError):
     pass  # _connection tells
@@ -185,6 +196,10 @@ def main() -> None:
         _orders.refused(module, held, **now)
     before = held[0].record.node_id
     if before == target:
+        if why := leaving(overview, time.time()):
+            _connection.refuse(module, "pending", f"refused: {target} holds the lock, but {why}", **_refused(why, now))
+        if held[0].record.phase != Phase.ACTIVE.value:
+            module.warn(f"{target} holds the lock, but does not validate: it is {held[0].record.phase or 'in no phase'}")
         already = {"outcome": "already", "why": f"{target} holds the lock already"}
         module.exit_json(changed=False, **{**_orders.NOTHING, **now, **already}, **_diff(module, before, before))
     found = aim(overview, Wish(target, expect, how.allow_restart))
@@ -195,6 +210,10 @@ def main() -> None:
         module.exit_json(changed=True, **{**plan, **now}, **_diff(module, before, found.node))
     results = _orders.hand_over(module, to, overview, found, how)
     module.exit_json(**results, **_diff(module, before, results["holder"]))
+
+
+def _refused(why: str, now: dict[str, object]) -> dict[str, object]:
+    return {**_orders.NOTHING, **now, "outcome": "refused", "why": why}
 
 
 def _diff(module: AnsibleModule, before: str, after: str) -> dict[str, object]:

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from integration.between import between, lost
 from integration.written_fleet import WrittenFleet
 from kuutamod.core.protocol import Ask as Kind
 from kuutamod.core.protocol import FleetConfig, Mark, Outcome, Request, Step, config_key, request_key
 from unit.plugins.obedient import STEPS, Obedient
-from unit.plugins.rig import Answer, module, shared
+from unit.plugins.rig import Answer, address, module, run, shared
 
 Ask = Callable[..., Answer]
 
@@ -211,3 +213,70 @@ def test_what_was_begun_and_nobody_ends_is_unknown(fleet: WrittenFleet, ask: Ask
     assert (told.told, told["reason"], told["outcome"]) == ((True, False), "unknown", "unknown")
     assert "unloading is the last that was seen" in told["msg"]
     assert [each["phase"] for each in told["phases"]] == ["candidate confirmed", "unloading"]
+
+
+def asked_of_n1(kind: Kind, node: str, holder: str = "n1", term: int = 7, begun: bool = False, left: float = 60) -> Request:
+    """Its moments are told from the beginning of the test."""
+    marks = (Mark(Step.CONFIRMED, 0.0),) if begun else ()
+    return Request("r1", kind, holder, term, -100, left, node=node, by="bob@desk", marks=marks)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("request_", "leaves"),
+    [
+        (asked_of_n1(Kind.HANDOVER, "n2"), True),
+        (asked_of_n1(Kind.HANDOVER, "n2", begun=True, left=-5), True),
+        (asked_of_n1(Kind.RESTART, "n1"), True),
+        # Void, or of another term, or of another node: it stays.
+        (asked_of_n1(Kind.HANDOVER, "n2", left=-5), False),
+        (asked_of_n1(Kind.HANDOVER, "n2", term=6), False),
+        (asked_of_n1(Kind.HANDOVER, "n1", holder="n3"), False),
+        (asked_of_n1(Kind.RESTART, "n3"), False),
+        (replace(asked_of_n1(Kind.HANDOVER, "n2"), outcome=Outcome.REFUSED), False),
+    ],
+)
+def test_a_target_that_is_just_losing_the_lock_is_no_success(
+    fleet: WrittenFleet, ask: Ask, check: bool, request_: Request, leaves: bool
+) -> None:
+    now = time.time()
+    there = replace(request_, issued=now + request_.issued, expires=now + request_.expires)
+    assert fleet.client.kv_put(request_key(fleet.account), there.to_json())
+    told = ask("validator_handover", check=check, target="n1")
+    assert (told.told, told["outcome"]) == ((leaves, False), "refused" if leaves else "already"), told
+    if leaves:
+        assert told["reason"] == "pending"
+        assert "refused: n1 holds the lock, but a " in told["msg"]
+        assert "asked for by bob@desk (r1" in told["msg"]
+
+
+def test_a_target_that_holds_the_lock_but_does_not_validate_is_warned_of(fleet: WrittenFleet, ask: Ask) -> None:
+    assert ask("validator_handover", target="n1").warnings == "[]"
+    fleet.join("n1", state="Voting", phase="promoting", term_seen=7)
+    told = ask("validator_handover", target="n1")
+    assert (told.told, told["outcome"]) == ((False, False), "already")
+    assert "n1 holds the lock, but does not validate: it is promoting" in told.warnings
+
+
+def test_a_lock_that_can_not_be_seen_afterwards_is_no_change(
+    fleet: WrittenFleet, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = sys.modules["ansible_collections.kuutamo.near.plugins.module_utils._orders"]
+
+    def gone(*_unused: object) -> object:
+        raise shared("consul.faults").ConsulError(shared("consul.faults").Fault.TIMEOUT, "no answer in time")
+
+    monkeypatch.setattr(orders, "read_overview", gone)
+    with Obedient(fleet, Outcome.REFUSED, "because"):
+        told = ask("validator_handover", target="n2")
+    assert (told.told, told["reason"], told["holder"], told["term"]) == ((True, False), "refused", None, None)
+    with Obedient(fleet):
+        told = ask("validator_handover", target="n2")
+    assert (told.told, told["holder"], told["term"]) == ((False, True), "n2", None)
+
+
+def test_a_request_whose_answer_is_lost_is_followed(fleet: WrittenFleet) -> None:
+    with between(fleet.client.url, lost(request_key(fleet.account))) as broken, Obedient(fleet):
+        told = run("validator_handover", account_id=fleet.account, **address(broken))
+    assert (told.told, told["outcome"], told["holder"]) == ((False, True), "done", "n2")
+    assert "it is not known whether Consul has request" in told.warnings

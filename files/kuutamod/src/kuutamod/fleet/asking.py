@@ -7,6 +7,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..consul import orders
 from ..consul.overview import Overview, Unread
 from ..core.events import SeenMember
 from ..core.handover import unfit
@@ -96,6 +97,18 @@ def aim(overview: Overview, wish: Wish) -> Aim | Refusal:
         why = "; ".join(faults.values()) or "there is none"
         return Refusal(f"no standby can take over: {why}", Cause.NO_CANDIDATE)
     return Aim(holder.record, lock.term, best[0].node_id, _best(best))
+
+
+def leaving(overview: Overview, now: float) -> str:
+    """For which request the holder is about to give the lock up at ``now`` (Unix seconds); empty when for none."""
+    held, request = holder_of(overview, ""), overview.request
+    if isinstance(held, Refusal) or request is None or isinstance(request, Unread):
+        return ""
+    name, term = held[0].record.node_id, held[1].term
+    if (request.holder, request.term) != (name, term) or (now > request.expires and not orders.begun(request)):
+        return ""
+    goes = request.node == name if request.ask is Ask.RESTART else request.node != name
+    return orders.obstacle(request, now) if goes else ""
 
 
 def settled(overview: Overview, request: Request) -> tuple[Outcome, str] | None:
