@@ -91,13 +91,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 session:
-  description: The session that holds our lock; null when we hold none.
-  returned: success
+  description:
+    - The session that holds our lock; null when we hold none.
+    - On failure the one that may hold it, because Consul did not answer and could not be told to end it. Release it with
+      O(state=absent), as after a success. Without that the lock is free after O(ttl) seconds, or after twice that.
+  returned: success, and failure that may have taken the lock
   type: str
   sample: 1d9bd0b4-0b9d-4f07-7a4b-6a7c1d0f2f4e
 maintenance:
   description: Who holds the lock when the module ends; null when nobody does.
-  returned: always, once the lock was read
+  returned: success, and when RV(reason) is V(held) or V(lost)
   type: dict
   contains: &maintenance
     by:
@@ -114,7 +117,7 @@ maintenance:
       type: str
 previous:
   description: Who held the lock before; null when nobody did.
-  returned: always, once the lock was read
+  returned: success, and when RV(reason) is V(held) or V(lost)
   type: dict
   contains: *maintenance
 reason:
@@ -126,7 +129,7 @@ reason:
 """
 
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _connection, _orders
@@ -134,9 +137,10 @@ from ansible_collections.kuutamo.near.plugins.module_utils import _connection, _
 try:
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.consul import maintenance
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.consul.faults import ConsulError
-    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.consul.maintenance import Maintenance
+    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.consul.maintenance import Maintenance, MayHold
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.core.protocol import MaintenanceRecord
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet import status_json, words
+    from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.follow import in_words
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.moments import date, duration
     from ansible_collections.kuutamo.near.plugins.module_utils._kuutamod.fleet.order import Connection
 except (ImportError, SyntaxError):
@@ -166,8 +170,20 @@ def main() -> None:
             _renew(module, to)
         else:
             _acquire(module, to, record)
+    except MayHold as error:
+        _may_hold(module, error)
     except ConsulError as error:
         _connection.fail(module, error)
+
+
+def _may_hold(module: AnsibleModule, error: MayHold) -> NoReturn:
+    ttl = module.params["ttl"]
+    remedy = (
+        f"the maintenance lock may be held by session {error.session} all the same, for {ttl} to {2 * ttl} seconds. "
+        f"Free it with state=absent and session={error.session}; the playbooks do with -e break_maintenance_lock=true"
+    )
+    reason, why = _connection.word(error.fault), f"{in_words(error)}; {remedy}"
+    _connection.refuse(module, reason, why, session=error.session, changed=True)
 
 
 def _acquire(module: AnsibleModule, to: Connection, record: MaintenanceRecord) -> None:

@@ -134,6 +134,9 @@ def check_documented(name: str, results: dict[str, Any], looked: bool = False) -
     promised = documented(name)
     always = {key for key, about in promised.items() if about["returned"] == AFTER_A_LOOK}
     assert not looked or always <= set(results), always - set(results)
+    reason = f"V({results['reason']})" if results.get("failed") and "reason" in results else ""
+    then = {key for key, about in promised.items() if reason and reason in about["returned"]}
+    assert then <= set(results), then - set(results)
     assert set(results) - OF_ANSIBLE <= set(promised), set(results) - OF_ANSIBLE - set(promised)
     if results.get("failed"):
         assert results["msg"]

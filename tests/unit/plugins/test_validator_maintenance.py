@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
+from integration.between import between, lost
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulServer
 from kuutamo_localnet.wait import eventually
 from kuutamod.core.protocol import maintenance_key
-from unit.plugins.rig import Answer
+from unit.plugins.rig import Answer, address, run, shared
 
 Ask = Callable[..., Answer]
 NAME = "validator_maintenance"
@@ -86,8 +88,6 @@ def test_the_lock_of_a_dead_run_is_freed_by_force_only(server: ConsulServer, acc
 
 def test_a_run_that_dies_loses_it_after_its_time(account: str) -> None:
     with ConsulServer(session_ttl_min=1.0) as server:
-        from unit.plugins.rig import address, run
-
         to = {"account_id": account, **address(server.url)}
         assert run(NAME, ttl=10, **to).told == (False, True)
         begun = time.monotonic()
@@ -148,3 +148,69 @@ def test_a_value_that_is_not_ours_is_respected(server: ConsulServer, account: st
     assert ask("validator_info")["maintenance"]["session"] == session
     assert ask(NAME, state="absent", force=True).told == (False, True)
     client.session_destroy(session)
+
+
+def test_a_session_that_ends_while_it_is_renewed_has_lost_the_lock(
+    server: ConsulServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, sessions = ask(NAME), shared("consul.sessions")
+    real = sessions.renew
+
+    def renew(client: object, session: str) -> None:
+        server.client().session_destroy(session)
+        real(client, session)
+
+    monkeypatch.setattr(sessions, "renew", renew)
+    told = ask(NAME, session=taken["session"])
+    assert (told.told, told["reason"], told["maintenance"]) == ((True, False), "lost", None)
+    assert "nobody holds it now. End this run" in told["msg"]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_lock_whose_answer_comes_too_late_is_given_back(server: ConsulServer, account: str, late: bool) -> None:
+    """``late``: the lock is asked for on the way for so long that nobody waits for it any more."""
+    before, over, done = server.client().session_list(), threading.Event(), threading.Event()
+
+    def meddle(_body: str, apply: Callable[[], None]) -> bool:
+        if not late:
+            apply()
+        over.wait(60)
+        if late:
+            apply()
+        done.set()
+        return True
+
+    with between(server.url, meddle) as slow:
+        told = run(NAME, account_id=account, consul_timeout=3.0, **address(slow))
+        assert server.client().session_list() == before, "its end does not wait for the answer"
+        over.set()
+        assert done.wait(60)
+    assert (told.told, told["reason"]) == ((True, False), "unreachable")
+    assert "session" not in told.results
+    assert server.client().session_list() == before
+    entry = server.client().kv_get(maintenance_key(account))
+    assert entry is None or not entry.session
+    assert run(NAME, account_id=account, **address(server.url)).told == (False, True)
+
+
+def test_a_lock_that_may_be_held_by_us_is_told_and_can_be_freed(
+    server: ConsulServer, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = shared("consul.faults")
+
+    def gone(*_unused: object) -> None:
+        raise faults.ConsulError(faults.Fault.UNREACHABLE, "Connection refused")
+
+    monkeypatch.setattr(shared("consul.maintenance"), "_end", gone)
+    with between(server.url, lost(maintenance_key(account))) as broken:
+        told = run(NAME, account_id=account, **address(broken))
+    session = told["session"]
+    assert (told.told, told["reason"]) == ((True, True), "unreachable")
+    assert f"the maintenance lock may be held by session {session} all the same, for 3600 to 7200 seconds" in told["msg"]
+    assert f"Free it with state=absent and session={session}" in told["msg"]
+    to = {"account_id": account, **address(server.url)}
+    entry = server.client().kv_get(maintenance_key(account))
+    assert entry is not None
+    assert entry.session == session, "the test shows what it should"
+    assert run(NAME, state="absent", session=session, **to).told == (False, True)
+    assert run(NAME, **to).told == (False, True)

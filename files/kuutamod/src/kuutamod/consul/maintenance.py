@@ -2,13 +2,15 @@
 """The maintenance lock: one operator's run has the fleet to itself. The nodes don't look at it.
 
 A session holds the key; when it ends, so does the lock. All public functions but ``read_maintenance`` return or raise
-ConsulError within their own deadline (seconds).
+ConsulError within their own deadline (seconds); ``acquire`` within twice of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..core.protocol import MaintenanceRecord, maintenance_key
@@ -31,6 +33,50 @@ class Maintenance:
     record: MaintenanceRecord | None
 
 
+class MayHold(ConsulError):
+    """The lock was asked for and Consul did not answer: ``session`` may hold it, and could not be ended."""
+
+    def __init__(self, error: ConsulError, session: str) -> None:
+        super().__init__(error.fault, error.why, error.refusals)
+        self.session = session
+
+
+class _Sessions:
+    """The sessions made for one ``acquire``, and which of them may hold the lock. For several threads.
+
+    A call that is not answered in time goes on in a thread of its own, and must not ask for the lock once nobody waits for
+    it. The process may end before such a thread does, so it is the waiting one that ends the sessions.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._open = True
+        self._may_hold: dict[str, bool] = {}
+
+    def asks(self, session: str) -> None:
+        """The lock is about to be asked for with a new one. Raises ConsulError after ``close``."""
+        with self._guard:
+            if not self._open:
+                raise ConsulError(Fault.TIMEOUT, "nobody waits for it any more")
+            self._may_hold[session] = True
+
+    def refused(self, session: str) -> None:
+        """Consul's answer says that it did not get the lock."""
+        with self._guard:
+            self._may_hold[session] = False
+
+    def has(self, session: str) -> bool:
+        """Is it one of these?"""
+        with self._guard:
+            return session in self._may_hold
+
+    def close(self) -> dict[str, bool]:
+        """No more of them. Whether each may hold the lock."""
+        with self._guard:
+            self._open = False
+            return dict(self._may_hold)
+
+
 def read_maintenance(client: Any, account_id: str) -> Maintenance | None:
     """The lock; None while nobody holds it. Blocks."""
     entry = read_key(client, maintenance_key(account_id)).entry
@@ -50,23 +96,53 @@ def acquire(
     """The lock as it is then, and whether it is ours: somebody else may hold it, or have been quicker.
 
     ``ttl``: seconds after the last ``renew`` for which Consul keeps it at least; it may take twice as long to end it.
+
+    Raises MayHold when it is not known who holds the lock, and that can't be mended. After any other ConsulError it is not
+    held from here.
     """
-    return ask_once(settings, deadline, lambda client: _acquire(client, account_id, record, ttl))
+    made = _Sessions()
+    try:
+        found, ours = ask_once(settings, deadline, lambda client: _acquire(client, account_id, record, ttl, made))
+    except ConsulError as error:
+        left = made.close()
+        try:
+            _end(settings, list(left), deadline)
+        except ConsulError:
+            # One of them at most; with one URL there is one.
+            if holders := [session for session, may_hold in left.items() if may_hold]:
+                raise MayHold(error, holders[-1]) from error
+        raise
+    with contextlib.suppress(ConsulError):  # those that are left over hold nothing, and end by themselves
+        _end(settings, [session for session in made.close() if session != found.session], deadline)
+    return found, ours
 
 
-def _acquire(client: Any, account_id: str, record: MaintenanceRecord, ttl: int) -> tuple[Maintenance, bool]:
+def _end(settings: ConsulSettings, left: list[str], deadline: float) -> None:
+    """End these sessions, and with one the lock that it holds; a lock that is still on its way to it is refused then."""
+    for session in left:
+        ask_once(settings, deadline / len(left), partial(_destroy, session=session))
+
+
+def _destroy(client: Any, session: str) -> None:
+    client.session.destroy(session)
+
+
+def _acquire(
+    client: Any, account_id: str, record: MaintenanceRecord, ttl: int, made: _Sessions
+) -> tuple[Maintenance, bool]:
     if (found := read_maintenance(client, account_id)) is not None:
-        return found, False
+        return found, made.has(found.session)  # ours: through another URL, whose answer was lost
     key = maintenance_key(account_id)
     session = sessions.create(client, f"maintenance of {account_id}", ttl, 0)
+    made.asks(session)
     try:
         index = transact(client, transactions.publish(key, session, record.to_json()))
     except Exception as error:
-        # It may hold the lock all the same, if only the answer was lost: then this ends it.
-        with contextlib.suppress(Exception):
-            client.session.destroy(session)
-        if classify(error).fault is Fault.CONFLICT and (found := read_maintenance(client, account_id)) is not None:
-            return found, False
+        failure = classify(error)
+        if failure.not_applied or failure.fault is Fault.FORBIDDEN:
+            made.refused(session)
+        if failure.fault is Fault.CONFLICT and (found := read_maintenance(client, account_id)) is not None:
+            return found, made.has(found.session)
         raise
     return Maintenance(session, index, record), True
 
@@ -78,7 +154,12 @@ def renew(settings: ConsulSettings, account_id: str, session: str, deadline: flo
         found = read_maintenance(client, account_id)
         if found is None or found.session != session:
             return found, False
-        sessions.renew(client, session)
+        try:
+            sessions.renew(client, session)
+        except Exception as error:
+            if classify(error).fault is not Fault.SESSION_GONE:
+                raise
+            return read_maintenance(client, account_id), False  # it has ended in between
         return found, True
 
     return ask_once(settings, deadline, ask)
