@@ -19,13 +19,15 @@ options:
   host:
     description:
       - Where Consul answers. An IP address is better than a name, whose look-up can hang.
-      - If not set, the host in the environment variable E(CONSUL_HTTP_ADDR) is used.
+      - If not set, the host in the environment variable E(CONSUL_HTTP_ADDR) is used, which is an address such as
+        V(127.0.0.1:8500) or V(https://127.0.0.1:8501). A socket or a path in it is refused.
     type: str
     default: 127.0.0.1
   port:
     description:
       - The port of Consul's HTTP API.
-      - If not set, the port in the environment variable E(CONSUL_HTTP_ADDR) is used.
+      - If not set, the port in the environment variable E(CONSUL_HTTP_ADDR) is used. If that has a scheme and no port,
+        it is 443 for V(https) and 80 for V(http).
     type: int
     default: 8500
   scheme:
@@ -60,12 +62,13 @@ options:
   token:
     description:
       - The secret id of the ACL token.
-      - If not set, the environment variable E(CONSUL_HTTP_TOKEN) is used.
+      - If neither this nor O(token_file) is set, the environment variable E(CONSUL_HTTP_TOKEN) is used.
     type: str
   token_file:
     description:
       - A file with the secret id of the ACL token, on the host that runs the module.
-      - If not set, the environment variable E(CONSUL_HTTP_TOKEN_FILE) is used, unless there is a O(token).
+      - If neither this nor O(token) is set, nor the environment variable E(CONSUL_HTTP_TOKEN), then
+        E(CONSUL_HTTP_TOKEN_FILE) is used.
     type: path
   consul_timeout:
     description:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, urlsplit
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
-from ansible.module_utils.common.parameters import AnsibleFallbackNotFound
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from . import _consul_address
+from ._consul_address import variable
 
 LIBRARY = "python-consul2"
 LIBRARY_FAULT: str | None = None
 try:
     from ._kuutamod.consul import library
     from ._kuutamod.consul.faults import ConsulError, Fault
-    from ._kuutamod.consul.settings import ConsulSettings
+    from ._kuutamod.consul.settings import ConsulSettings, check_token
     from ._kuutamod.fleet.follow import in_words
     from ._kuutamod.fleet.order import DEADLINE, Connection
 except (ImportError, SyntaxError):  # no library, or a Python that is too old
@@ -36,58 +36,16 @@ except (ImportError, SyntaxError):  # no library, or a Python that is too old
 OLDEST_PYTHON = (3, 11)
 
 
-def _address() -> SplitResult:
-    """What CONSUL_HTTP_ADDR says; Consul's own tools allow it without a scheme."""
-    text = os.environ.get("CONSUL_HTTP_ADDR", "")
-    if not text:
-        raise AnsibleFallbackNotFound
-    return urlsplit(text if "://" in text else f"//{text}")
-
-
-def _host() -> str:
-    return _address().hostname or _nothing()
-
-
-def _port() -> int:
-    return _address().port or _nothing()
-
-
-def _scheme() -> str:
-    try:
-        scheme = _address().scheme
-    except AnsibleFallbackNotFound:
-        scheme = ""
-    if scheme:
-        return scheme
-    return "https" if boolean(os.environ.get("CONSUL_HTTP_SSL", "false"), strict=False) else _nothing()
-
-
-def _token_file() -> str:
-    """The file, unless the environment has a token itself: an explicit file wins over that, an inherited one does not."""
-    if os.environ.get("CONSUL_HTTP_TOKEN"):
-        raise AnsibleFallbackNotFound
-    return os.environ.get("CONSUL_HTTP_TOKEN_FILE") or _nothing()
-
-
-def _nothing() -> NoReturn:
-    raise AnsibleFallbackNotFound
-
-
-def _from(read: Callable[[], Any]) -> tuple[Callable[[], Any], list[str]]:
-    return read, []
-
-
 SPEC: dict[str, dict[str, Any]] = {
-    "account_id": {"type": "str", "required": True, "fallback": (env_fallback, ["KUUTAMO_ACCOUNT_ID"])},
-    "host": {"type": "str", "default": "127.0.0.1", "fallback": _from(_host)},
-    "port": {"type": "int", "default": 8500, "fallback": _from(_port)},
-    "scheme": {"type": "str", "default": "http", "choices": ["http", "https"], "fallback": _from(_scheme)},
-    "validate_certs": {"type": "bool", "default": True, "fallback": (env_fallback, ["CONSUL_HTTP_SSL_VERIFY"])},
-    "ca_path": {"type": "path", "fallback": (env_fallback, ["CONSUL_CACERT"])},
-    "client_cert": {"type": "path", "fallback": (env_fallback, ["CONSUL_CLIENT_CERT"])},
-    "client_key": {"type": "path", "no_log": False, "fallback": (env_fallback, ["CONSUL_CLIENT_KEY"])},
-    "token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["CONSUL_HTTP_TOKEN"])},
-    "token_file": {"type": "path", "no_log": False, "fallback": _from(_token_file)},
+    "account_id": {"type": "str", "required": True, "fallback": variable("KUUTAMO_ACCOUNT_ID")},
+    **_consul_address.SPEC,
+    "validate_certs": {"type": "bool", "default": True, "fallback": variable("CONSUL_HTTP_SSL_VERIFY")},
+    "ca_path": {"type": "path", "fallback": variable("CONSUL_CACERT")},
+    "client_cert": {"type": "path", "fallback": variable("CONSUL_CLIENT_CERT")},
+    "client_key": {"type": "path", "no_log": False, "fallback": variable("CONSUL_CLIENT_KEY")},
+    # The environment's token is for who gives neither of the two, see ``_inherit_token``.
+    "token": {"type": "str", "no_log": True},
+    "token_file": {"type": "path", "no_log": False},
     "consul_timeout": {"type": "float", "default": DEADLINE},
 }
 SHORTEST_TOKEN = 8
@@ -107,6 +65,7 @@ class _Unverified(ConsulSettings):
 
 def spec(**options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The options of a module: those of the connection, and its own."""
+    _consul_address.faults.clear()
     return {**SPEC, **options}
 
 
@@ -114,9 +73,9 @@ def connection(module: AnsibleModule) -> Connection:
     """The module's connection; ends the module with one clear message when an option or the library is wrong."""
     _check_library(module)
     given = module.params
-    token = given["token"]
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        refuse(module, "options", "token: too short to be a secret id; a policy's or role's name is not one")
+    for fault in _consul_address.faults:
+        refuse(module, "options", fault)
+    _check_token(module, _inherit_token(module))
     if not 0.1 <= given["consul_timeout"] <= MOST_SECONDS:
         refuse(
             module,
@@ -125,16 +84,17 @@ def connection(module: AnsibleModule) -> Connection:
         )
     if not given["account_id"].strip():
         refuse(module, "options", "account_id: it is empty; it is the validator's account, such as validator.pool.near")
-    files = {name: _file(module, name) for name in ("token_file", "ca_path", "client_cert", "client_key")}
-    host = f"[{given['host']}]" if ":" in given["host"] else given["host"]
+    files = {name: _file(module, name) for name in ("ca_path", "client_cert", "client_key")}
+    if files["client_key"] is not None and files["client_cert"] is None:
+        refuse(module, "options", f"client_key: {given['client_key']} is set without client_cert; set both")
     if not given["validate_certs"] and given["scheme"] == "https":
         module.warn("validate_certs is false: whoever answers gets the token and is believed")
     try:
         kind = ConsulSettings if given["validate_certs"] else _Unverified
         consul = kind(
-            urls=(f"{given['scheme']}://{host}:{given['port']}",),
-            token=token,
-            token_file=files["token_file"],
+            urls=(_url(module),),
+            token=given["token"],
+            token_file=None if given["token_file"] is None else Path(given["token_file"]),
             ca_file=files["ca_path"],
             cert_file=files["client_cert"],
             key_file=files["client_key"],
@@ -142,6 +102,61 @@ def connection(module: AnsibleModule) -> Connection:
     except ValueError as error:
         refuse(module, "options", str(error))
     return Connection(given["account_id"], consul, given["consul_timeout"])
+
+
+def _url(module: AnsibleModule) -> str:
+    """Where Consul answers; ends the module when an option is none of that."""
+    given = module.params
+    try:
+        host = _consul_address.host_of(given["host"])
+    except ValueError:
+        why = f"host: {given['host']!r} is neither an IP address nor a host name; scheme and port are options of their own"
+        refuse(module, "options", why)
+    try:
+        port = _consul_address.port_of(given["port"])
+    except ValueError as error:
+        refuse(module, "options", f"port: {error}")
+    return f"{given['scheme']}://{host}:{port}"
+
+
+def _inherit_token(module: AnsibleModule) -> str:
+    """Take the environment's token, or else its file, if the options give neither; what names it in a message.
+
+    An option that is given wins over both, so this is done when all of them are known.
+    """
+    given = module.params
+    if given["token"] is not None and given["token_file"] is not None:
+        refuse(module, "options", f"token_file: {given['token_file']}: token is set too; set one of them")
+    if given["token"] is not None or given["token_file"] is not None:
+        return "token" if given["token"] is not None else "token_file"
+    if token := os.environ.get("CONSUL_HTTP_TOKEN"):
+        given["token"] = token
+        return "CONSUL_HTTP_TOKEN"
+    if file := os.environ.get("CONSUL_HTTP_TOKEN_FILE"):
+        given["token_file"] = str(Path(os.path.expandvars(file)).expanduser())
+    return "CONSUL_HTTP_TOKEN_FILE"
+
+
+def _check_token(module: AnsibleModule, name: str) -> None:
+    """Have the token hidden in all that is told, wherever it comes from; ends the module when it can be none."""
+    given = module.params
+    token, what = given["token"], "the Consul token"
+    if given["token_file"] is not None:
+        file = _file(module, "token_file", name)
+        assert file is not None
+        try:
+            token, what = file.read_text(encoding="ascii").strip(), f"the Consul token in {file}"
+        except (OSError, ValueError) as error:
+            refuse(module, "options", f"{name}: {file} holds no token: {error}")
+    if token is None:
+        return
+    try:
+        check_token(token, what)
+    except ValueError as error:
+        refuse(module, "options", f"{name}: {error}")
+    if len(token) < SHORTEST_TOKEN:
+        refuse(module, "options", f"{name}: too short to be a secret id; a policy's or role's name is not one")
+    module.no_log_values.add(token)
 
 
 def _check_library(module: AnsibleModule) -> None:
@@ -165,7 +180,8 @@ def refuse(module: AnsibleModule, reason: str, text: str, /, **results: Any) -> 
 def fail(module: AnsibleModule, error: ConsulError, before: str = "", /, **results: Any) -> NoReturn:
     """End the module: Consul can't be asked, or refuses. ``before``: what is to be said before why."""
     remedy = {
-        Fault.NO_LEADER: "; no quorum: at least half of Consul's servers don't take part",
+        Fault.NO_LEADER: "; either an election, then try again in some seconds, or no quorum: at least half of Consul's "
+        "servers don't take part",
         Fault.FORBIDDEN: "; set token or token_file" if not _has_token(module) else "",
     }.get(error.fault, "")
     refuse(module, word(error.fault), f"{before}{in_words(error)}{remedy}", **results)
@@ -181,13 +197,15 @@ def _has_token(module: AnsibleModule) -> bool:
     return bool(module.params["token"] or module.params["token_file"])
 
 
-def _file(module: AnsibleModule, name: str) -> Path | None:
-    """The file that an option names; ends the module when it can't be read."""
+def _file(module: AnsibleModule, name: str, called: str = "") -> Path | None:
+    """The file that an option names; ends the module when it can't be read. ``called``: the option, in a message."""
     text = module.params[name]
     if text is None:
         return None
     try:
         Path(text).open("rb").close()
     except OSError as error:
-        refuse(module, "options", f"{name}: {text} can't be read on the host that runs the module: {error.strerror}")
+        refuse(
+            module, "options", f"{called or name}: {text} can't be read on the host that runs the module: {error.strerror}"
+        )
     return Path(text)

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import AnsibleModule
 
-from . import _connection
+from . import _connection, _consul_address
 
 try:
     from ._kuutamod.consul import orders
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 ORDER: dict[str, dict[str, Any]] = {
     "reason": {"type": "str", "default": ""},
-    "by": {"type": "str", "fallback": (env_fallback, ["KUUTAMO_OPERATOR"])},
+    "by": {"type": "str", "fallback": _consul_address.variable("KUUTAMO_OPERATOR")},
 }
 """The options of every order."""
 HANDOVER: dict[str, dict[str, Any]] = {

@@ -151,9 +151,9 @@ gap:
   sample: 0.55
 reason:
   description:
-    - Why it failed, as a word. V(options), V(no_library), V(unreachable), V(no_leader) (no quorum), V(forbidden),
-      V(conflict), V(no_holder), V(holder_changed), V(no_candidate), V(pending) (another request is), V(refused),
-      V(rolled_back), V(expired) or V(unknown).
+    - Why it failed, as a word. V(options), V(no_library), V(unreachable), V(no_leader) (an election, or no quorum),
+      V(forbidden), V(conflict), V(no_holder), V(holder_changed), V(no_candidate), V(pending) (another request is),
+      V(refused), V(rolled_back), V(expired) or V(unknown).
   returned: failure
   type: str
 """

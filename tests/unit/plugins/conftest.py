@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "unit/plugins" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning:consul.base"))
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a developer has set is no part of a test."""
+    for name in [name for name in os.environ if name.startswith(("CONSUL_", "KUUTAMO_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

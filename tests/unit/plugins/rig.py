@@ -157,3 +157,12 @@ def address(url: str) -> dict[str, Any]:
     """The options that name this URL."""
     parts = urlsplit(url)
     return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
+
+
+def refused(told: Answer, reason: str, *words: str) -> None:
+    """It failed, changed nothing, and says why in one message."""
+    assert told.told == (True, False), told
+    assert told["reason"] == reason
+    assert "\n" not in told["msg"]
+    for word in words:
+        assert word in told["msg"]
