@@ -17,6 +17,8 @@ from typing import Any
 
 from ansible.module_utils.testing import patch_module_args
 
+from unit.plugins.rig import as_on_a_host
+
 ROOT = Path(__file__).parents[3]
 ME = pwd.getpwuid(os.geteuid()).pw_name
 NOBODY = "nobody" if os.geteuid() == 0 else ME
@@ -44,6 +46,7 @@ def run(name: str, check: bool = False, **options: Any) -> dict[str, Any]:
     out, code = io.StringIO(), None
     with (
         patch_module_args({**options, "_ansible_check_mode": check, "_ansible_diff": True}),
+        as_on_a_host(),
         contextlib.redirect_stdout(out),
     ):
         try:
