@@ -94,6 +94,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 
+ATTEMPTS = 3
+"""Times that a key and its session are read until they belong together."""
 STATUS = {1: "alive", 2: "leaving", 3: "left", 4: "failed"}
 """Serf's states of a member."""
 
@@ -116,18 +118,29 @@ def certificate(given: dict[str, Any]) -> dict[str, Any] | None:
 
 def lock(consul: _consul_http.ConsulHttp, key: str) -> dict[str, Any] | None:
     """Who holds a key. Raises ConsulHttpError."""
-    answer = consul.call("GET", f"kv/{key}", query={"consistent": ""}, accept=(404,))
-    session = answer.data[0].get("Session") if answer.status == 200 else None
-    if not session:
-        return None
-    found = consul.get(f"session/info/{session}", query={"consistent": ""})
-    return {"session": session, "node": found[0]["Node"] if found else None}
+    session = None
+    for _ in range(ATTEMPTS):
+        answer = consul.call("GET", f"kv/{key}", query={"consistent": ""}, accept=(404,))
+        session = answer.data[0].get("Session") if answer.status == 200 else None
+        if not session:
+            return None
+        # Nothing is found when it has ended since, then the key says something else now; or without the right to see it.
+        found = consul.get(f"session/info/{session}", query={"consistent": ""})
+        if found:
+            return {"session": session, "node": found[0]["Node"]}
+    raise _consul_http.ConsulHttpError("answer", f"the session {session} holds {key}, and Consul does not tell whose it is")
 
 
 def read(consul: _consul_http.ConsulHttp, given: dict[str, Any]) -> dict[str, Any]:
     """All of it. Raises ConsulHttpError, and OSError when the certificate can't be read."""
     # An unhealthy cluster is an answer with 429.
-    health = consul.call("GET", "operator/autopilot/health", accept=(429,)).data
+    answer = consul.call("GET", "operator/autopilot/health", accept=(429,))
+    health = answer.data
+    if not isinstance(health, dict) or not {"Healthy", "FailureTolerance", "Servers"} <= health.keys():
+        # Also a limit of requests is told with 429.
+        raise _consul_http.ConsulHttpError(
+            "answer", f"autopilot does not tell how the servers are: {answer.text.strip()[:300]}"
+        )
     raft = consul.get("operator/raft/configuration")
     own = consul.get("agent/self")
     members = consul.get("agent/members")
@@ -147,7 +160,7 @@ def read(consul: _consul_http.ConsulHttp, given: dict[str, Any]) -> dict[str, An
     ]
     return {
         "leader": next((server["name"] for server in servers if server["leader"]), None),
-        "healthy": health["Healthy"] and all(server["healthy"] for server in servers),
+        "healthy": bool(health["Healthy"] and servers and all(server["healthy"] for server in servers)),
         "failure_tolerance": health["FailureTolerance"],
         "voters": sum(server["voter"] for server in servers),
         "last_index": max((server["last_index"] for server in servers), default=0),
