@@ -52,6 +52,12 @@ options:
         description:
           - A command that says whether a new content is good, before it is put in place; C(%s) is a file that has it.
         type: str
+      revalidate:
+        description:
+          - Ask O(files[].validate) also about a content that is in place already, as where the program that reads it is another
+            one. Nothing that comes after it is done when it is not good.
+        type: bool
+        default: false
 attributes:
   check_mode:
     description: Can run in check mode and tell what would change without changing it.
@@ -179,6 +185,8 @@ class Host:
         before = path.read_bytes() if there else None
         after = wanted["content"].encode()
         if before == after:
+            if wanted["revalidate"] and wanted["validate"] and not self._check:
+                self._validate(str(path), wanted["validate"], f"{path}: the content that it has is not good any more")
             return []
         if not self._check:
             self._write(path, after, wanted)
@@ -191,18 +199,18 @@ class Host:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
             if wanted["validate"]:
-                self._validate(path, name, wanted["validate"])
+                self._validate(name, wanted["validate"], f"{path} is left as it was, since the new content is not good")
             self._module.set_fs_attributes_if_different(self._wishes(name, wanted), False)
             self._module.atomic_move(name, str(path), keep_dest_attrs=False)
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def _validate(self, path: Path, name: str, command: str) -> None:
+    def _validate(self, name: str, command: str, complaint: str) -> None:
         if "%s" not in command:
-            raise FileFault(f"{path}: validate has no %s for the file")
+            raise FileFault(f"{complaint}: validate has no %s for the file")
         code, out, err = self._module.run_command(shlex.split(command.replace("%s", shlex.quote(name))))
         if code:
-            raise FileFault(f"{path} is left as it was, since the new content is not good: {(err or out).strip()}")
+            raise FileFault(f"{complaint}: {(err or out).strip()}")
 
     def _wishes(self, path: str, wanted: Json) -> Json:
         mode = wanted["mode"] if wanted["state"] != "link" else None
@@ -257,6 +265,7 @@ def main() -> None:
         "group": {"type": "str", "default": "root"},
         "mode": {"type": "str"},
         "validate": {"type": "str"},
+        "revalidate": {"type": "bool", "default": False},
     }
     module = AnsibleModule(
         argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": entry}},

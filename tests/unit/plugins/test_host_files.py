@@ -103,3 +103,18 @@ def test_in_check_mode_a_user_may_be_one_that_an_earlier_step_would_make(tmp_pat
     preview = files(home, check=True)
     assert (preview.told, preview["paths"]) == ((False, True), [str(tmp_path)])
     assert "owner=no-such-user" in preview["diff"][0]["after"]
+
+
+def test_a_content_that_stays_is_judged_again_where_that_is_asked_for(tmp_path: Path) -> None:
+    """The program that reads it has changed, the content has not."""
+    (tmp_path / "consul.json").write_text("old words\n")
+    place = {"path": str(tmp_path / "consul.json"), "content": "old words\n", "mode": "0644"}
+    new = {**place, "validate": "grep --quiet new %s"}
+    link = {"path": str(tmp_path / "consul"), "state": "link", "target": "2.0"}
+    assert files(new).told == (False, False)
+    refused = files({**new, "revalidate": True}, link)
+    assert refused.told == (True, False)
+    assert "consul.json: the content that it has is not good any more" in refused["msg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["consul.json"]
+    assert files({**new, "revalidate": True}, check=True).told == (False, False)
+    assert files({**place, "validate": "grep --quiet old %s", "revalidate": True}, link)["paths"] == [link["path"]]
