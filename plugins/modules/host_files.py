@@ -54,8 +54,8 @@ options:
         type: str
       revalidate:
         description:
-          - Ask O(files[].validate) also about a content that is in place already, as where the program that reads it is another
-            one. Nothing that comes after it is done when it is not good.
+          - Ask O(files[].validate) also about a content that is in place already, as where the program that reads it is
+            another one. Nothing that comes after it is done when it is not good.
         type: bool
         default: false
 attributes:
