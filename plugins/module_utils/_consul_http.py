@@ -51,18 +51,22 @@ PASSING = (
     "connection refused",
 )
 """What Consul answers with 500 or 503 while it elects a leader or has just started; it passes by itself."""
+UNTOUCHED = ("no cluster leader", "legacy mode", "no known consul servers", "connection refused")
+"""Those of them after which Consul has surely not done what it was asked."""
 
 
 class ConsulHttpError(Exception):
     """Consul can't be asked, or refuses.
 
     ``reason``: ``unreachable``, ``no_leader``, ``forbidden``, ``refused`` or ``answer``; ``status``: HTTP's, if any.
+    ``untouched``: Consul has surely not done what it was asked.
     """
 
-    def __init__(self, reason: str, message: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, message: str, status: int | None = None, untouched: bool = True) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
+        self.untouched = untouched
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,21 @@ class ConsulHttp:
         query: dict[str, str] | None = None,
         token: str | None = None,
         accept: tuple[int, ...] = (),
+        once: bool = False,
     ) -> Answer:
         """Ask, again and again for ``wait`` seconds while Consul says that it will soon be able to.
 
-        ``accept``: statuses besides 200 that are an answer. ``token``: instead of the module's. Raises ConsulHttpError.
+        ``accept``: statuses besides 200 that are an answer. ``token``: instead of the module's. ``once``: what would be
+        something else the second time, so it is repeated only if it was surely not done. Raises ConsulHttpError.
         """
         end = time.monotonic() + self._wait
         while True:
             try:
                 return self._once(method, path, body, query or {}, token or self.token, accept)
             except ConsulHttpError as error:
+                if once and not error.untouched:
+                    told = f"{error}; {method} /v1/{path} may have been done all the same and is not repeated: run it again"
+                    raise ConsulHttpError(error.reason, told, error.status, untouched=False) from None
                 if error.reason not in ("no_leader", "unreachable") or time.monotonic() > end:
                     raise
             time.sleep(PAUSE)
@@ -139,7 +148,8 @@ class ConsulHttp:
             cause = getattr(error, "reason", error)
             if "CERTIFICATE_VERIFY_FAILED" in str(cause):
                 raise ConsulHttpError("refused", f"{self.url} has not proved who it is: {cause}") from None
-            raise ConsulHttpError("unreachable", f"{self.url} does not answer: {cause}") from None
+            untouched = isinstance(cause, ConnectionRefusedError)
+            raise ConsulHttpError("unreachable", f"{self.url} does not answer: {cause}", untouched=untouched) from None
 
 
 def connect(module: AnsibleModule) -> ConsulHttp:
@@ -186,7 +196,8 @@ def _refusal(what: str, url: str, answer: Answer) -> ConsulHttpError:
         hint = "the token is unknown to Consul" if "not found" in text.lower() else "the token has not the right"
         return ConsulHttpError("forbidden", f"{what} is refused, {hint} ({text})", answer.status)
     if answer.status in (500, 502, 503) and any(word in text.lower() for word in PASSING):
-        return ConsulHttpError("no_leader", f"{url} has no cluster leader at hand: {text}", answer.status)
+        untouched = any(word in text.lower() for word in UNTOUCHED)
+        return ConsulHttpError("no_leader", f"{url} has no cluster leader at hand: {text}", answer.status, untouched)
     if answer.status == 400 and "HTTPS server" in text:
         return ConsulHttpError("refused", f"{url} speaks https, not http", 400)
     return ConsulHttpError("answer", f"{what} answers {answer.status}: {text}", answer.status)

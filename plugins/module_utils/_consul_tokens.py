@@ -44,38 +44,73 @@ def bootstrap(module: AnsibleModule, consul: ConsulHttp, outcome: Outcome) -> bo
     Consul before 1.14 chooses the secret itself. There the operator's token is made with it at once, and the chosen
     one deleted, so that it is never written anywhere. Raises ConsulHttpError.
     """
-    if consul.call("GET", "acl/token/self", accept=(403,)).status == 200:
+    if _self(consul) is not None:
         return False
     outcome.note(None, "management token: the operator's\n")
     if module.check_mode:
         return True
     wanted = consul.token or ""
-    first = consul.call("PUT", "acl/bootstrap", {"BootstrapSecret": wanted}, accept=(403,))
-    if first.status == 403:
-        raise ConsulHttpError(
-            "forbidden",
-            "it has a management token already, and it is not the one that was given. Give that one; if it is lost, see "
-            f"'reset the ACL system' in Consul's documentation ({first.text.strip()[:100]})",
-            403,
-        )
-    chosen = first.data["SecretID"]
+    first = _first(consul, wanted)
+    chosen = first["SecretID"]
     module.no_log_values.add(chosen)
     body = {"SecretID": wanted, "Description": "management", "Policies": [{"Name": MANAGEMENT}]}
+    accessor = first["AccessorID"]
     try:
         if chosen == wanted:
-            accessor = first.data["AccessorID"]
             consul.call("PUT", f"acl/token/{accessor}", {**body, "AccessorID": accessor})
             return True
-        consul.call("PUT", "acl/token", body, token=chosen)
-        consul.call("DELETE", f"acl/token/{first.data['AccessorID']}")
+        try:
+            consul.call("PUT", "acl/token", body, token=chosen, once=True)
+        except ConsulHttpError as error:
+            # Only the answer was lost if the token is known.
+            if error.untouched or _self(consul) is None:
+                raise
+        consul.call("DELETE", f"acl/token/{accessor}")
     except ConsulHttpError as error:
         raise ConsulHttpError(
             error.reason,
             f"the cluster is bootstrapped, but the operator's management token could not be put in place of the first one "
-            f"(accessor {first.data['AccessorID']}), whose secret is gone: reset the ACL system; {error}",
+            f"(accessor {accessor}), whose secret is gone: reset the ACL system; {error}",
             error.status,
         ) from None
     return True
+
+
+def _self(consul: ConsulHttp) -> dict[str, Any] | None:
+    """The module's token as Consul has it, if it knows it. Raises ConsulHttpError."""
+    answer = consul.call("GET", "acl/token/self", accept=(403,))
+    found: dict[str, Any] | None = answer.data if answer.status == 200 else None
+    return found
+
+
+def _first(consul: ConsulHttp, wanted: str) -> dict[str, Any]:
+    """The first token of the cluster. Raises ConsulHttpError."""
+    lost: ConsulHttpError | None = None
+    refusal = ""
+    try:
+        answer = consul.call("PUT", "acl/bootstrap", {"BootstrapSecret": wanted}, accept=(403,), once=True)
+    except ConsulHttpError as error:
+        if error.untouched:
+            raise
+        lost = error
+    else:
+        if answer.status != 403:
+            made: dict[str, Any] = answer.data
+            return made
+        refusal = answer.text.strip()[:100]
+    # The answer of this request, or of one in a run before, may have been lost, and not the request.
+    found = _self(consul)
+    if found is not None:
+        return found
+    if lost is not None:
+        raise lost
+    raise ConsulHttpError(
+        "forbidden",
+        "it has a management token already, and it is not the one that was given. Give that one. If it is lost, or an"
+        " earlier run was cut off while it bootstrapped a Consul before 1.14, which chooses its first token itself, see"
+        f" 'reset the ACL system' in Consul's documentation ({refusal})",
+        403,
+    )
 
 
 class Policies:
@@ -112,7 +147,7 @@ class Policies:
         self._outcome.note(_policy_text(now) if now else None, _policy_text(body))
         if not self._check:
             path = f"acl/policy/{now['ID']}" if now else "acl/policy"
-            self._ids[name] = self._consul.call("PUT", path, body).data["ID"]
+            self._ids[name] = self._consul.call("PUT", path, body, once=now is None).data["ID"]
         return "changed" if now else "created"
 
 
@@ -136,7 +171,10 @@ class Tokens:
         same = [token for token in self._listed if token["Description"] == wanted["description"]]
         same.sort(key=lambda token: token["CreateIndex"], reverse=True)
         told: dict[str, Any] = {"description": wanted["description"], "accessor_id": None, "action": "none", "deleted": []}
-        if wanted["state"] == "absent":
+        if wanted["state"] == "absent" and wanted["secret_id"]:
+            known = self._current(wanted, same)
+            told["deleted"] = self._delete([known] if known else [])
+        elif wanted["state"] == "absent":
             told["deleted"] = self._delete(same)
         else:
             now = self._current(wanted, same)
@@ -177,7 +215,7 @@ class Tokens:
         if now is None:
             if wanted["secret_id"]:
                 body["SecretID"] = wanted["secret_id"]
-            made = self._consul.call("PUT", "acl/token", body).data
+            made = self._consul.call("PUT", "acl/token", body, once=True).data
         else:
             body |= {"AccessorID": now["AccessorID"], "SecretID": now["SecretID"]}
             made = self._consul.call("PUT", f"acl/token/{now['AccessorID']}", body).data

@@ -88,7 +88,10 @@ options:
         type: str
         choices: [agent, services]
       state:
-        description: Whether it is to be there. V(absent) deletes every token of this description.
+        description:
+          - Whether it is to be there.
+          - V(absent) deletes every token of this description; with O(tokens[].secret_id) the token of this secret alone,
+            whatever its description is.
         type: str
         default: present
         choices: [present, absent]

@@ -64,6 +64,9 @@ def answering(behaviour: Behaviour) -> Iterator[tuple[str, Asked]]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._answer()
 
+        def do_DELETE(self) -> None:
+            self._answer()
+
         def _answer(self) -> None:
             asked.requests.append(f"{self.command} {self.path}")
             asked.tokens.append(self.headers.get("X-Consul-Token"))

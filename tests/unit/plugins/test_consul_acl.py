@@ -161,6 +161,19 @@ def test_absent_deletes_every_token_of_the_description(server: ConsulServer, ask
     assert name not in descriptions(server, management)
 
 
+def test_absent_with_a_secret_deletes_that_token_alone(server: ConsulServer, ask: Ask, management: str, name: str) -> None:
+    first, second = secret(), secret()
+    for each in (first, second):
+        ask("acl", tokens=[{"description": name, "secret_id": each}])
+    gone = {"description": "whatever it is called", "secret_id": first, "state": "absent"}
+    assert ask("acl", tokens=[gone], check=True)["tokens"][0]["deleted"]
+    deleted = ask("acl", tokens=[gone])
+    assert len(deleted["tokens"][0]["deleted"]) == 1 and hidden(deleted, first, second)
+    assert descriptions(server, management).count(name) == 1
+    assert server.client(second).call("GET", "acl/token/self")["Description"] == name
+    assert ask("acl", tokens=[gone]).told == (False, False)
+
+
 def test_bad_options_are_told_before_anything_is_asked(ask: Ask) -> None:
     lost = ask("acl", tokens=[{"description": "x"}])
     assert lost.failed and "nobody would know its secret" in lost["msg"]
