@@ -45,6 +45,12 @@ WRONG: Mapping[str, tuple[Json, tuple[str, ...]]] = {
     "address": ({"consul_bind_address": "host.example"}, ("consul_bind_address of address", "host.example")),
     "source": ({"consul_source": "archive"}, ("consul_archive", "consul_archive_sha256")),
     "version": ({"consul_source": "repository", "consul_version": "latest"}, ("consul_version", "1.20.2")),
+    "days": ({"consul_tls_days": 30}, ("consul_tls_days is 30", "consul_tls_renew_days 60")),
+    "server-alone": (
+        {"consul_kuutamod": False, "consul_reader_token": OTHER_TOKEN, "kuutamod_account_id": ""},
+        ("of server-alone", "is a Consul server alone", "group_vars/all"),
+    ),
+    "account": ({"kuutamod_account_id": "Pool.Near"}, ("from kuutamod_account_id", '"Pool.Near"')),
     "fedora": ({"told": {"distribution": "Fedora"}}, ("fedora runs Fedora", "knows Debian 12 and 13")),
     "debian-11": ({"told": {"distribution_major_version": "11", "distribution_version": "11.9"}}, ("Debian 11.9",)),
     "arm": ({"told": {"architecture": "armv7l"}}, ("on armv7l", "x86_64 and aarch64")),
