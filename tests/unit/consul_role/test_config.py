@@ -109,3 +109,30 @@ def test_others_join_a_server_where_it_binds() -> None:
 def test_the_quorum_that_autopilot_keeps(servers: list[str] | None, quorum: int) -> None:
     groups = {} if servers is None else {"consul_servers": servers}
     assert value("{{ consul_min_quorum }}", groups=groups) == quorum
+
+
+LIB = "/usr/local/lib/consul"
+A, B, C = (f"{LIB}/{letter * 12}/consul" for letter in "abc")
+
+
+@pytest.mark.parametrize(
+    ("link", "wanted", "there", "gone"),
+    [
+        ("", A, [], []),
+        (A, A, [A], []),
+        (A, B, [A, B], []),
+        (B, C, [A, B, C], [A]),
+        # An upgrade that is taken back: the one that was linked stays.
+        (C, B, [A, B, C], [A]),
+        # The run after it.
+        (B, B, [B, C], []),
+        (C, C, [A, B, C], [A]),
+        ("/usr/bin/consul", "/usr/bin/consul", [A, B], [A]),
+        # Not the role's.
+        (A, A, [A, B, f"{LIB}/mine/consul"], []),
+    ],
+)
+def test_of_the_programs_the_one_before_is_kept(link: str, wanted: str, there: list[str], gone: list[str]) -> None:
+    seen = {"paths": {"/usr/local/bin/consul": {"target": link}}, "globs": {f"{LIB}/*/consul": there}}
+    pruned = value("{{ __consul_pruned }}", __consul_host=seen, __consul_program=wanted)
+    assert pruned == [{"path": path.removesuffix("/consul"), "state": "absent"} for path in gone]
