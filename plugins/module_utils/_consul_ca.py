@@ -25,6 +25,8 @@ else:
     LIBRARY_FAULT = None
 
 CERTIFICATES, KEY = "ca.pem", "ca-key.pem"
+NEW_KEY = f"{KEY}.new"
+"""The key of an authority that is being made; without a certificate of it nobody has ever trusted it."""
 BACKDATED = dt.timedelta(minutes=10)
 """How far back a certificate is good, for hosts whose clocks are late."""
 
@@ -50,6 +52,10 @@ class Authority:
     def not_after(self) -> str:
         """Its end, ISO 8601."""
         return self.certificate.not_valid_after_utc.isoformat()
+
+    def ends_within(self, days: int) -> bool:
+        """Whether it ends within so many days."""
+        return self.certificate.not_valid_after_utc - dt.datetime.now(dt.UTC) < dt.timedelta(days=days)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,10 @@ def authority(directory: str, create: bool, name: str, days: int, check: bool) -
     Raises AuthorityError.
     """
     place = Path(directory)
+    if _unfinished(place):
+        if check:
+            return None, True
+        _finish(place)
     there = {file: (place / file).exists() for file in (CERTIFICATES, KEY)}
     if all(there.values()):
         return _load(place), False
@@ -112,9 +122,20 @@ def authority(directory: str, create: bool, name: str, days: int, check: bool) -
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     key, certificate = _make(name, days)
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(place / KEY, secret, 0o600)
+    # The certificate is what makes it one: cut off before, it is made anew, cut off after, it is finished.
+    _write(place / NEW_KEY, secret, 0o600)
     _write(place / CERTIFICATES, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _finish(place)
     return _load(place), True
+
+
+def _unfinished(place: Path) -> bool:
+    return (place / NEW_KEY).exists() and (place / CERTIFICATES).exists() and not (place / KEY).exists()
+
+
+def _finish(place: Path) -> None:
+    """Take a new authority's key to its place, now that its certificate is there."""
+    (place / NEW_KEY).replace(place / KEY)
 
 
 def certificate(authority: Authority | None, text: str, wanted: Wanted, check: bool) -> Paper:
@@ -150,7 +171,8 @@ def _faults(
         return [f"the present one is damaged: {error}"]
     found: list[str] = []
     end = present.not_valid_after_utc
-    if end - now < dt.timedelta(days=wanted.renew_days):
+    # No certificate outlives its authority, so near the end of that a new one would be no better.
+    if end - now < dt.timedelta(days=wanted.renew_days) and (end < authority.certificate.not_valid_after_utc or end <= now):
         found.append(f"it ends on {end:%Y-%m-%d}")
     if present.public_key() != request.public_key():
         found.append("the host has another key")

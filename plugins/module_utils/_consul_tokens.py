@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ from ._consul_http import ConsulHttp, ConsulHttpError
 
 MANAGEMENT = "global-management"
 """The policy that every Consul has and that may do everything."""
+SECRET_LENGTH = 36
+"""Letters of a secret id, a UUID."""
 KINDS = {"agent": ("agent",), "services": ("config_file_service_registration", "default")}
 """What an agent calls the tokens it uses itself; of several names the first that it knows."""
 
@@ -113,6 +117,10 @@ def _first(consul: ConsulHttp, wanted: str) -> dict[str, Any]:
     )
 
 
+class PlaceFault(Exception):
+    """A secret can't be put into its file; the message says which, why, and what to do."""
+
+
 class Policies:
     """The policies by name, as Consul has them."""
 
@@ -167,7 +175,7 @@ class Tokens:
         self._listed: list[dict[str, Any]] = [] if blind else consul.get("acl/tokens")
 
     def ensure(self, wanted: dict[str, Any]) -> None:
-        """Create, change, place or delete one. Raises ConsulHttpError."""
+        """Create, change, place or delete one. Raises ConsulHttpError and PlaceFault."""
         same = [token for token in self._listed if token["Description"] == wanted["description"]]
         same.sort(key=lambda token: token["CreateIndex"], reverse=True)
         told: dict[str, Any] = {"description": wanted["description"], "accessor_id": None, "action": "none", "deleted": []}
@@ -178,6 +186,8 @@ class Tokens:
             told["deleted"] = self._delete(same)
         else:
             now = self._current(wanted, same)
+            if wanted["path"] and not self._check and (now is None or self._placed(wanted) != now["SecretID"]):
+                self._try_place(wanted)
             told["action"], now = self._put(wanted, now)
             told["accessor_id"] = now["AccessorID"] if now else None
             told["placed"] = self._place(wanted, now)
@@ -252,16 +262,50 @@ class Tokens:
                 return
         self._consul.call("PUT", f"agent/token/{last}", {"Token": secret})
 
+    def _try_place(self, wanted: dict[str, Any]) -> None:
+        """Before there is a secret that could not be kept. Raises PlaceFault."""
+        path = Path(wanted["path"])
+        try:
+            if wanted["owner"] and not wanted["owner"].isdigit():
+                pwd.getpwnam(wanted["owner"])
+            if wanted["group"] and not wanted["group"].isdigit():
+                grp.getgrnam(wanted["group"])
+            if path.is_dir():
+                raise IsADirectoryError("it is a directory")
+            self._write(path, SECRET_LENGTH * "-").unlink()
+        except (OSError, KeyError) as error:
+            raise PlaceFault(
+                f"the token {wanted['description']} can't be kept in {path}: {_cause(error)}. Mend that and run it again; "
+                "nothing was made or changed for this token"
+            ) from None
+
+    @staticmethod
+    def _write(path: Path, content: str) -> Path:
+        """A new file beside ``path``, so that a rename is atomic; only its owner can read it. Raises OSError."""
+        handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(content + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            Path(new).unlink(missing_ok=True)
+            raise
+        return Path(new)
+
     def _to_file(self, wanted: dict[str, Any], secret: str | None) -> bool:
         path, changed = Path(wanted["path"]), False
         if secret is None or self._placed(wanted) != secret:
             self._outcome.note(None, f"{path}: token {wanted['description']}\n")
             changed = True
             if secret is not None and not self._check:
-                # Beside its target, so that the rename is atomic; made by mkstemp, so only root can read it meanwhile.
-                handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-                with os.fdopen(handle, "w") as file:
-                    file.write(secret + "\n")
+                try:
+                    new = str(self._write(path, secret))
+                except OSError as error:
+                    raise PlaceFault(
+                        f"the token {wanted['description']} is made, and can't be kept in {path}: {_cause(error)}. Mend"
+                        " that and run it again; the token that was used before is still good"
+                    ) from None
                 self._rights(wanted, new)
                 self._module.atomic_move(new, str(path))
         if path.exists() and self._rights(wanted, str(path)):
@@ -292,6 +336,11 @@ class Tokens:
             return None
         found = [kept.get(name) for name in KINDS[kind]] if isinstance(kept, dict) else []
         return next((token for token in found if isinstance(token, str) and token), None)
+
+
+def _cause(error: Exception) -> str:
+    """In a few words, without the name of a file that is there for a moment only."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error).strip("'\"")
 
 
 def _names(token: dict[str, Any]) -> list[str]:

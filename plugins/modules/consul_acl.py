@@ -181,7 +181,8 @@ tokens:
       deleted: []
 reason:
   description:
-    - Why Consul can't be asked or refuses, V(unreachable), V(no_leader), V(forbidden), V(refused), V(answer) or V(options).
+    - Why Consul can't be asked or refuses, V(unreachable), V(no_leader), V(forbidden), V(refused), V(answer) or V(options);
+      V(file) where a secret can't be put into its file.
   returned: failure
   type: str
 """
@@ -191,7 +192,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
-from ansible_collections.kuutamo.near.plugins.module_utils._consul_tokens import Outcome, Policies, Tokens, bootstrap
+from ansible_collections.kuutamo.near.plugins.module_utils._consul_tokens import (
+    Outcome,
+    PlaceFault,
+    Policies,
+    Tokens,
+    bootstrap,
+)
 
 STATE = {"type": "str", "default": "present", "choices": ["present", "absent"]}
 POLICY = {
@@ -261,6 +268,8 @@ def main() -> None:
                 policies.ensure(policy)
     except _consul_http.ConsulHttpError as error:
         _consul_http.fail(module, error)
+    except PlaceFault as error:
+        module.fail_json(msg=str(error), reason="file")
     module.exit_json(
         changed=outcome.changed,
         bootstrapped=bootstrapped,

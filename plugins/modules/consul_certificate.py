@@ -53,7 +53,9 @@ options:
     type: int
     default: 730
   renew_days:
-    description: A certificate that ends within this many days is replaced.
+    description:
+      - A certificate that ends within this many days is replaced, unless it ends with its authority.
+      - It is warned of an authority that ends within this many days.
     type: int
     default: 60
   force:
@@ -159,6 +161,11 @@ def main() -> None:
             paper = _consul_ca.certificate(authority, given["request"], wanted, module.check_mode)
     except _consul_ca.AuthorityError as error:
         module.fail_json(msg=str(error), reason="authority")
+    if authority and authority.ends_within(given["renew_days"]):
+        module.warn(
+            f"the certificate authority in {given['directory']} ends on {authority.not_after}, and no certificate outlives"
+            " it; let a new one follow, as the README of the role kuutamo.near.consul tells under Certificates"
+        )
     module.exit_json(
         changed=made or (paper is not None and bool(paper.reasons)),
         ca=authority.bundle if authority else None,

@@ -174,6 +174,50 @@ def test_absent_with_a_secret_deletes_that_token_alone(server: ConsulServer, ask
     assert ask("acl", tokens=[gone]).told == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("where", "rights", "words"),
+    [
+        ("none/token", {}, "No such file or directory"),
+        ("", {}, "is a directory"),
+        ("token", {"group": "no-such-group"}, "no-such-group"),
+        ("token", {"owner": "no-such-user"}, "no-such-user"),
+    ],
+)
+def test_a_token_without_a_place_is_not_made(
+    server: ConsulServer,
+    ask: Ask,
+    management: str,
+    name: str,
+    tmp_path: Path,
+    where: str,
+    rights: dict[str, str],
+    words: str,
+) -> None:
+    path = tmp_path / where
+    refused = ask("acl", policies=[policy(name)], tokens=[{"description": name, "path": str(path), **rights}])
+    assert refused.failed and refused["reason"] == "file"
+    assert words in refused["msg"] and str(path) in refused["msg"] and f"the token {name}" in refused["msg"]
+    assert name not in descriptions(server, management)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told_and_costs_nothing(
+    server: ConsulServer, ask: Ask, management: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    wanted = {"description": name, "path": str(path)}
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as now:
+        now.setattr("os.fsync", full)
+        refused = ask("acl", tokens=[wanted])
+    assert refused["reason"] == "file" and "No space left on device" in refused["msg"]
+    assert name not in descriptions(server, management) and list(tmp_path.iterdir()) == []
+    assert ask("acl", tokens=[wanted]).told == (False, True) and path.exists()
+
+
 def test_bad_options_are_told_before_anything_is_asked(ask: Ask) -> None:
     lost = ask("acl", tokens=[{"description": "x"}])
     assert lost.failed and "nobody would know its secret" in lost["msg"]

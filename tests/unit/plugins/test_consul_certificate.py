@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -49,6 +50,39 @@ def test_a_new_fleet_gets_an_authority_once(place: Path) -> None:
     assert (place / "ca-key.pem").stat().st_mode & 0o777 == 0o600 and place.stat().st_mode & 0o777 == 0o700
     again = run("consul_certificate", directory=str(place), create_ca=True)
     assert again.told == (False, False) and again["ca_fingerprint"] == made["ca_fingerprint"]
+
+
+@pytest.mark.parametrize("killed_at", ["ca.pem", "ca-key.pem"])
+def test_an_authority_that_was_cut_off_while_it_was_made(place: Path, request_text: str, killed_at: str) -> None:
+    """The process dies before the rename that puts this file in place."""
+    replace = Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        if target.name == killed_at:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with patch.object(Path, "replace", dies), pytest.raises(KeyboardInterrupt):
+        run("consul_certificate", directory=str(place), create_ca=True)
+    assert run("consul_certificate", directory=str(place), create_ca=True, check=True).failed is False
+    made = run("consul_certificate", directory=str(place), create_ca=True)
+    assert not made.failed, made.results
+    assert {path.name for path in place.iterdir() if not path.name.startswith(".")} == {"ca.pem", "ca-key.pem"}
+    assert (place / "ca-key.pem").stat().st_mode & 0o777 == 0o600
+    assert sign(place, request_text)["ca_fingerprint"] == made["ca_fingerprint"]
+
+
+def test_an_authority_near_its_end_signs_once_and_is_warned_of(place: Path, request_text: str) -> None:
+    first = sign(place, request_text, create_ca=True, ca_days=40)
+    assert first["not_after"] == first["ca_not_after"]
+    again = sign(place, request_text + first["certificate"])
+    assert again.told == (False, False) and again["certificate"] == first["certificate"]
+    for answer in (first, again):
+        assert "ends on" in answer.warnings and str(place) in answer.warnings and "let a new one follow" in answer.warnings
+    # One that ends before its authority is still replaced.
+    short = sign(place, request_text, days=10)
+    assert sign(place, request_text + short["certificate"])["reasons"] != []
+    assert sign(place, request_text + first["certificate"], renew_days=30).warnings == "[]"
 
 
 def test_what_is_signed_stands_before_openssl(place: Path, request_text: str, key: Path, tmp_path: Path) -> None:
