@@ -56,14 +56,17 @@ def play(
     groups: Mapping[str, Sequence[str]] | None = None,
     extra: Mapping[str, Any] | None = None,
     path: Path | None = None,
-    facts: bool = False,
+    alone: bool = False,
 ) -> Run:
-    """Run these tasks on hosts that all are this machine. ``extra`` outranks everything; ``path`` has programs."""
+    """Run these tasks on hosts that all are this machine. ``extra`` outranks everything.
+
+    ``path`` has programs that come before this machine's, or are all there are when they are ``alone``.
+    """
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     children: Json = {name: {"hosts": {each: {} for each in members}} for name, members in (groups or {}).items()}
     inventory = {"all": {"hosts": {name: {**local, **given} for name, given in hosts.items()}, "children": children}}
     (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
-    book = [{"hosts": "all", "gather_facts": facts, "tasks": list(tasks)}]
+    book = [{"hosts": "all", "gather_facts": False, "tasks": list(tasks)}]
     (folder / "play.json").write_text(json.dumps(book), encoding="utf-8")
     (folder / "extra.json").write_text(json.dumps(dict(extra or {})), encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
@@ -75,7 +78,7 @@ def play(
         "LC_ALL": "C.UTF-8",
     }
     if path is not None:
-        ours["PATH"] = f"{path}:{os.environ['PATH']}"
+        ours["PATH"] = str(path) if alone else f"{path}:{os.environ['PATH']}"
     done = subprocess.run(
         [
             str(Path(sys.executable).parent / "ansible-playbook"),
