@@ -24,9 +24,10 @@ DOCUMENTS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *(ROOT / 
 
 
 def specification(role: str) -> dict[str, Any]:
+    """The options of all its entry points; the same name means the same in each."""
     text = (ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
-    options: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
-    return options
+    entries: dict[str, dict[str, Any]] = yaml.safe_load(text)["argument_specs"]
+    return {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}
 
 
 def examples(role: str) -> list[dict[str, Any]]:

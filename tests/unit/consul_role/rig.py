@@ -124,8 +124,8 @@ class Cluster:
     port: int = 0
 
     def three_servers(self, me: str = "a") -> Cluster:
-        """Well: a, b and c, b leads; the agent that is asked is ``me``."""
-        names = ("a", "b", "c")
+        """Well: the agent that is asked, b and c; b leads."""
+        names = (me, "b", "c")
         health = [{"Name": name, "Healthy": True, "LastIndex": 7, "Version": "1.20.2"} for name in names]
         raft = [{"Node": name, "Address": name, "Leader": name == "b", "Voter": True} for name in names]
         self.answers |= {

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
-from unit.consul_role.rig import ACCOUNT, TOKEN, Run, of_role, play
+from unit.consul_role.rig import ACCOUNT, ROLE, TOKEN, Run, of_role, play
 from unit.consul_role.values import FACTS, GOSSIP, value
 
 Json = dict[str, Any]
@@ -23,9 +24,9 @@ OTHER_TOKEN = "22222222-2222-4222-8222-222222222222"
 # Host: what is wrong with it, and words of the message.
 WRONG: Mapping[str, tuple[Json, tuple[str, ...]]] = {
     "raft-multiplier": ({"consul_raft_multiplier": 5}, ("consul_raft_multiplier 5", "fence deadline 7", "Use 1")),
-    "fence-deadline": ({"kuutamod_lease": {"fence_deadline": 4}}, ("fence deadline 4", "kuutamod_lease.fence_deadline")),
-    "heartbeat": ({"kuutamod_lease": {"heartbeat_interval": 4}}, ("heartbeat 4",)),
-    "session": ({"consul_session_ttl_min": "15s"}, ("kuutamod_lease.session_ttl", "under 15 s", "consul_session_ttl_min")),
+    "fence-deadline": ({"kuutamod_fence_deadline": 4}, ("fence deadline 4", "kuutamod_fence_deadline")),
+    "heartbeat": ({"kuutamod_heartbeat_interval": 4}, ("heartbeat 4",)),
+    "session": ({"consul_session_ttl_min": "15s"}, ("kuutamod_session_ttl", "under 15 s", "consul_session_ttl_min")),
     "session-words": ({"consul_session_ttl_min": "1m"}, ("consul_session_ttl_min", "whole seconds", '"1m"')),
     "extra-multiplier": (
         {"consul_extra_config": {"performance": {"raft_multiplier": 5}}},
@@ -59,7 +60,7 @@ WRONG: Mapping[str, tuple[Json, tuple[str, ...]]] = {
 RIGHT: Mapping[str, Json] = {
     "plain": {},
     "extra": {"consul_extra_config": {"telemetry": {"disable_hostname": True}, "performance": {"leave_drain_time": "5s"}}},
-    "slow-but-patient": {"consul_raft_multiplier": 2, "kuutamod_lease": {"fence_deadline": 12}},
+    "slow-but-patient": {"consul_raft_multiplier": 2, "kuutamod_fence_deadline": 12},
     "arm64": {"told": {"architecture": "aarch64"}},
     "bookworm": {"told": {"distribution_major_version": "12"}},
 }
@@ -103,3 +104,16 @@ def test_what_was_judged_is_what_is_written() -> None:
     assert written["performance"] == {"raft_multiplier": 1, "leave_drain_time": "5s"}
     assert (written["session_ttl_min"], written["leave_on_terminate"], written["node_name"]) == ("5s", False, "a")
     assert written["telemetry"] == {"disable_hostname": True}
+
+
+def test_what_is_judged_is_what_kuutamod_gets() -> None:
+    """By the names of the role kuutamod, and by the defaults of the daemon."""
+    from kuutamod.core.lease import LeaseLaw
+
+    known = yaml.safe_load((ROLE.parent / "kuutamod/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+        "options"
+    ]
+    for name in ("session_ttl", "fence_deadline", "heartbeat_interval", "request_deadline"):
+        assert f"kuutamod_{name}" in known
+        assert float(value(f"{{{{ consul_kuutamod_{name} }}}}")) == getattr(LeaseLaw(), name)
+        assert value(f"{{{{ consul_kuutamod_{name} }}}}", "a", **{f"kuutamod_{name}": 17}) == 17

@@ -1,148 +1,153 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The restart of one agent: never under a validator, never where nobody knows whether there is one."""
+"""The restart of one agent: never under a validator, never where nobody knows whether there is one.
+
+Each case is a host with a Consul, a systemd and a program of its own; one run of Ansible goes through all of them.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unit.consul_role.rig import Cluster, Host, Run, cluster, of_role, play
+from unit.consul_role.rig import ACCOUNT, Cluster, Host, Run, cluster, of_role, play
 
-FLEET = {"consul_servers": ["a", "b", "c"], "validators": ["a", "b", "c"]}
-
-
-@pytest.fixture
-def consul() -> Iterator[Cluster]:
-    with cluster() as one:
-        yield one.three_servers()
+Change = Callable[[Cluster, str], object]
+LOCK = f"kv/kuutamod-leader/{ACCOUNT}"
 
 
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """A port at which nobody answers."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+def _answer(path: str, status: int, content: object) -> Change:
+    return lambda consul, _me: consul.answers.update({path: (status, content)})
 
 
-def restart(host: Host, port: int, *arguments: str, tasks_from: str = "restart", **extra: object) -> Run:
-    return play(
-        host.folder,
-        [of_role(tasks_from)],
-        {"a": {}, "b": {}, "c": {}},
-        "--limit=a",
-        *arguments,
-        groups=FLEET,
-        extra={**host.variables(port), **extra},
-        path=host.programs,
-    )
+def _held_here(consul: Cluster, me: str) -> None:
+    consul.held_by(me)
 
 
-def test_an_agent_that_nobody_needs_is_restarted_and_who_holds_is_asked_last(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    done = restart(host, consul.held_by("b").port)
-    assert done.code == 0, done.out
-    assert host.done == [f"consul validate {tmp_path}", "restart consul.service"]
-    asked = [what for what in consul.asked if "kuutamod-leader" in what or "autopilot/health" in what]
-    # Gate and lookup come before the restart, the gate's second look after it.
-    assert asked.index("GET kv/kuutamod-leader/pool.near") > asked.index("GET operator/autopilot/health")
-
-
-@pytest.mark.parametrize("allowed", [False, True])
-def test_the_agent_under_the_validator_is_not_restarted(consul: Cluster, tmp_path: Path, allowed: bool) -> None:
-    host = Host(tmp_path)
-    refused = restart(host, consul.held_by("a").port, consul_restart_allow_outage=allowed)
-    assert "a holds the validator's lock" in refused.faults["a"] and "kuutamo.near.restart_consul" in refused.faults["a"]
-    assert "restart consul.service" not in host.done
-
-
-@pytest.mark.parametrize("status", [403, 500])
-def test_without_an_answer_about_the_lock_nothing_is_restarted(consul: Cluster, tmp_path: Path, status: int) -> None:
-    host = Host(tmp_path)
-    consul.answers["kv/kuutamod-leader/pool.near"] = (status, "Permission denied" if status == 403 else "broken")
-    refused = restart(host, consul.port)
-    assert "who holds the validator's lock is not known" in refused.faults["a"]
-    assert "restart consul.service" not in host.done
-
-
-def test_a_session_without_a_node_says_nothing(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    consul.held_by("b").answers["session/info/5e55"] = (200, [])
-    assert "who holds the validator's lock is not known" in restart(host, consul.port).faults["a"]
-
-
-def test_an_agent_that_does_not_run_needs_nobodys_leave(silent: int, tmp_path: Path) -> None:
-    host = Host(tmp_path, runs=False)
-    tried = restart(host, silent)
-    # It is restarted; that it does not answer afterwards is told.
-    assert "restart consul.service" in host.done
-    assert "is not back as it should be" in tried.faults["a"]
-
-
-def test_an_agent_that_runs_and_does_not_answer_is_left_alone(silent: int, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    assert "was not restarted" in restart(host, silent).faults["a"]
-    assert "who holds the validator's lock is not known" in restart(host, silent, tasks_from="holder").faults["a"]
-    assert "restart consul.service" not in host.done
-
-
-def test_an_outage_that_is_allowed_needs_no_answer_of_a_consul_that_has_none(
-    consul: Cluster, silent: int, tmp_path: Path
-) -> None:
-    host = Host(tmp_path)
-    restart(host, silent, consul_restart_allow_outage=True)
-    assert "restart consul.service" in host.done
-    # But one that refuses to tell is well enough to be asked with the right token.
-    consul.answers["kv/kuutamod-leader/pool.near"] = (403, "Permission denied")
-    (tmp_path / "again").mkdir()
-    other = Host(tmp_path / "again")
-    refused = restart(other, consul.port, consul_restart_allow_outage=True)
-    assert "who holds the validator's lock is not known" in refused.faults["a"]
-    assert "restart consul.service" not in other.done
-
-
-def test_a_configuration_that_is_not_good_restarts_nothing(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path, good=False)
-    refused = restart(host, consul.held_by("b").port, tasks_from="gate")
-    assert "unknown key: connect_x" in refused.faults["a"] and "was not restarted" in refused.faults["a"]
-
-
-@pytest.mark.parametrize(
-    "health", [(429, "Your IP is issuing too many concurrent connections"), (500, "rpc error"), (200, {})]
-)
-def test_servers_that_nobody_can_judge_are_not_taken_for_well(
-    consul: Cluster, tmp_path: Path, health: tuple[int, object]
-) -> None:
-    host = Host(tmp_path)
-    consul.held_by("b").answers["operator/autopilot/health"] = health
-    refused = restart(host, consul.port)
-    assert "was not restarted" in refused.faults["a"]
-    assert "restart consul.service" not in host.done
-
-
-def test_a_leader_that_does_not_step_down_is_restarted_all_the_same(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    for server in consul.held_by("b").answers["operator/raft/configuration"][1]["Servers"]:
-        server["Leader"] = server["Node"] == "a"
+def _leads(consul: Cluster, me: str) -> None:
+    for server in consul.answers["operator/raft/configuration"][1]["Servers"]:
+        server["Leader"] = server["Node"] == me
     consul.answers["operator/raft/transfer-leader"] = (500, "no")
-    done = restart(host, consul.port)
-    assert "POST operator/raft/transfer-leader" in consul.asked
-    assert done.code == 0 and "restart consul.service" in host.done, done.out
-    assert "has not given up the lead" in done.out
 
 
-def test_the_preview_tells_what_would_be_done_and_does_nothing(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    done = restart(host, consul.held_by("a").port, "--check")
-    assert done.code == 0, done.out
-    assert "restart consul.service" not in host.done and "changed=1" in done.out
+@dataclass(frozen=True)
+class Case:
+    """One host: what is different there from a fleet that is well, whose validator is another host."""
+
+    change: Change = lambda _consul, _me: None
+    outage: bool = False
+    runs: bool = True
+    good: bool = True
+    silent: bool = False
+    pending: bool = True
+    part: str = "restart"
+    restarted: bool = False
+    words: tuple[str, ...] = field(default=())
 
 
-def test_without_a_reason_nothing_is_asked(consul: Cluster, tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    (tmp_path / "running.json").write_text("new\n")
-    assert restart(host, consul.port).code == 0
-    assert (host.done, consul.asked) == ([], [])
+UNKNOWN = ("who holds the validator's lock is not known",)
+CASES = {
+    "plain": Case(restarted=True),
+    "nothing-pending": Case(pending=False),
+    "held-here": Case(_held_here, words=("held-here holds the validator's lock", "kuutamo.near.restart_consul")),
+    "held-here-outage": Case(_held_here, outage=True, words=("holds the validator's lock",)),
+    "forbidden": Case(_answer(LOCK, 403, "Permission denied"), words=UNKNOWN),
+    "broken": Case(_answer(LOCK, 500, "broken"), words=UNKNOWN),
+    "no-node": Case(_answer("session/info/5e55", 200, []), words=UNKNOWN),
+    # It is restarted; that it does not answer afterwards is told.
+    "dead": Case(runs=False, silent=True, restarted=True, words=("is not back as it should be",)),
+    "hangs": Case(silent=True, words=("was not restarted", "systemctl stop consul")),
+    "hangs-lookup": Case(silent=True, part="holder", words=UNKNOWN),
+    "hangs-outage": Case(silent=True, outage=True, restarted=True, words=("is not back as it should be",)),
+    # One that refuses to tell is well enough to be asked with the right token.
+    "forbidden-outage": Case(_answer(LOCK, 403, "Permission denied"), outage=True, words=UNKNOWN),
+    "bad-configuration": Case(good=False, words=("was not restarted", "unknown key: connect_x")),
+    "throttled": Case(_answer("operator/autopilot/health", 429, "too many connections"), words=("was not restarted",)),
+    "no-autopilot": Case(_answer("operator/autopilot/health", 500, "rpc error"), words=("was not restarted",)),
+    "empty-autopilot": Case(_answer("operator/autopilot/health", 200, {}), words=("was not restarted", "autopilot")),
+    "no-servers": Case(_answer("operator/raft/configuration", 200, {"Servers": []}), words=("was not restarted",)),
+    "leads": Case(_leads, restarted=True),
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of all cases."""
+
+    run: Run
+    hosts: dict[str, Host]
+    clusters: dict[str, Cluster]
+
+
+def _go(folder: Path, cases: dict[str, Case], *arguments: str) -> Told:
+    with contextlib.ExitStack() as stack:
+        # Nobody listens there.
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        hosts: dict[str, Host] = {}
+        clusters: dict[str, Cluster] = {}
+        given: dict[str, dict[str, Any]] = {}
+        names: set[str] = set()
+        for name, case in cases.items():
+            (folder / name).mkdir()
+            hosts[name] = host = Host(folder / name, runs=case.runs, good=case.good)
+            if not case.pending:
+                (host.folder / "running.json").write_text("new\n")
+            clusters[name] = consul = stack.enter_context(cluster()).three_servers(name).held_by("b")
+            case.change(consul, name)
+            port = silent.getsockname()[1] if case.silent else consul.port
+            variables = {**host.variables(port), "__consul_servers": [name, "b", "c"]}
+            names |= variables.keys()
+            path = f"{host.programs}:{os.environ['PATH']}"
+            given[name] = {"part": case.part, "path": path, "outage": case.outage, "case": variables}
+        # As facts, which outrank the role's own variables and leave all hosts in one include.
+        facts = {name: f"{{{{ case['{name}'] }}}}" for name in names} | {"consul_restart_allow_outage": "{{ outage }}"}
+        task = of_role("{{ part }}")
+        task["ansible.builtin.include_role"]["apply"] = {"environment": {"PATH": "{{ path }}"}}
+        tasks = [{"name": "Say where all of it is", "ansible.builtin.set_fact": facts}, task]
+        run = play(folder, tasks, given, "--forks=3", *arguments, groups={"validators": list(cases)})
+    return Told(run, hosts, clusters)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return _go(tmp_path_factory.mktemp("restart"), CASES)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_an_agent_is_restarted_where_nobody_is_harmed(told: Told, name: str) -> None:
+    case, done = CASES[name], told.hosts[name].done
+    assert ("restart consul.service" in done) is case.restarted, (done, told.run.faults.get(name))
+    if case.words:
+        assert [word for word in case.words if word not in told.run.faults[name]] == [], told.run.faults[name]
+    else:
+        assert name not in told.run.faults, told.run.faults[name]
+
+
+def test_the_lookup_comes_after_the_gate(told: Told) -> None:
+    asked = [what for what in told.clusters["plain"].asked if LOCK in what or "autopilot/health" in what]
+    assert asked.index(f"GET {LOCK}") > asked.index("GET operator/autopilot/health")
+    host = told.hosts["plain"]
+    assert host.done == [f"consul validate {host.folder}", "restart consul.service"]
+
+
+def test_where_nothing_is_pending_nothing_is_asked(told: Told) -> None:
+    assert (told.hosts["nothing-pending"].done, told.clusters["nothing-pending"].asked) == ([], [])
+
+
+def test_a_leader_that_does_not_step_down_is_restarted_all_the_same(told: Told) -> None:
+    assert "POST operator/raft/transfer-leader" in told.clusters["leads"].asked
+    assert "leads has not given up the lead" in told.run.out
+
+
+def test_the_preview_tells_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    """Also on the validator's host, whose handover was only told."""
+    told = _go(tmp_path, {name: CASES[name] for name in ("plain", "held-here", "forbidden")}, "--check")
+    assert set(told.run.faults) == {"forbidden"}, told.run.out
+    assert all("restart consul.service" not in host.done for host in told.hosts.values())
