@@ -157,7 +157,8 @@ gate-tarball: installed
 installed: build/ansible-2.19/ready build/ansible-2.21/ready
 	@sh tools/collection.sh build/packed
 	@rm -rf build/tarball
-	$(GATE) "ansible-galaxy collection build" $(ANSIBLE) ansible-galaxy collection build --output-path build/tarball $(COLLECTION:build/collections%=build/packed%)
+	$(GATE) "ansible-galaxy collection build" sh tools/ansible-env.sh build/ansible-2.19 build/packed \
+	    ansible-galaxy collection build --output-path build/tarball $(COLLECTION:build/collections%=build/packed%)
 	@set -e; for core in $(CORES); do \
 	    sh tools/gate.sh "installed with ansible-core $$core" \
 	        sh tools/ansible-env.sh build/ansible-$$core . sh tools/install-tarball.sh $(TARBALL) build/installed-$$core; \
