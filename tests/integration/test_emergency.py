@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +20,10 @@ import pytest
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulServer
 from kuutamo_localnet.wait import eventually
+from kuutamod.core.lease import LeaseLaw
+from kuutamod.core.model import LockView
+from kuutamod.core.protocol import LockRecord, lock_key
+from kuutamod.core.takeover import guard_time, heed, opening, watch_lock
 from kuutamod.neard.home import HomeBusy, HomeLock, Owner
 from neard_standin.home import init
 
@@ -50,6 +54,30 @@ def fleet(server: ConsulServer) -> Iterator[WrittenFleet]:
     fleet = WrittenFleet(server.client(), f"a{uuid.uuid4().hex[:8]}.near")
     yield fleet
     fleet.end()
+
+
+class Clock:
+    """Seconds that pass only while the program sleeps; ``at`` has what happens meanwhile."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.at: dict[float, Callable[[], object]] = {}
+
+    def now(self) -> float:
+        return 1000.0 + self.passed
+
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
+        for moment in [moment for moment in self.at if moment <= self.passed]:
+            self.at.pop(moment)()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(emergency, "now", clock.now)
+    monkeypatch.setattr(emergency, "sleep", clock.sleep)
+    return clock
 
 
 @pytest.fixture
@@ -92,6 +120,122 @@ def test_a_dead_fleet_may_be_helped_and_the_risk_is_told(env: dict[str, str], fl
     told = emergency.ask(env)
     assert told.startswith("nobody holds the lock and no kuutamod lives.")
     assert told.endswith(emergency.RISK)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_free_lock_is_believed_only_after_the_guard_time(
+    env: dict[str, str], fleet: WrittenFleet, clock: Clock, marked: bool
+) -> None:
+    """A holder that is cut off signs until its fence; and a marker may be one of the past, in a restored snapshot."""
+    fleet.join("n1")
+    fleet.hold("n1", 3)
+    if marked:
+        fleet.release("n1", 3, "handed over")
+    fleet.silence("n1")
+    emergency.ask(env)
+    assert clock.passed >= LeaseLaw().guard_time
+
+
+@pytest.mark.parametrize(
+    ("own", "lock", "member", "wait"),
+    [("", 20.0, 9.0, 20.0), ("", 9.0, 30.0, 30.0), ("12.5", 9.0, 9.0, 12.5), ("2", 9.0, 9.0, 9.0)],
+)
+def test_the_largest_guard_time_of_all_is_waited_for(
+    env: dict[str, str], fleet: WrittenFleet, clock: Clock, own: str, lock: float, member: float, wait: float
+) -> None:
+    fleet.join("n1", guard_time=member)
+    assert fleet.client.kv_put(lock_key(fleet.account), LockRecord("h", "n1", 3, guard_time=lock).to_json())
+    fleet.silence("n1")
+    emergency.ask({**env, "KUUTAMO_GUARD_TIME": own})
+    assert wait <= clock.passed < wait + 1
+
+
+def test_a_guard_time_that_is_no_number_is_refused_by_its_name(env: dict[str, str]) -> None:
+    with pytest.raises(emergency.Refused, match='KUUTAMO_GUARD_TIME is "soon"'):
+        emergency.ask({**env, "KUUTAMO_GUARD_TIME": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (lambda fleet: fleet.hold("n2", 4), "n2 holds the lock"),
+        (lambda fleet: fleet.join("n2"), "kuutamod runs on n2"),
+        (lambda fleet: fleet.client.kv_put(lock_key(fleet.account), "{}"), "has changed while it was watched"),
+        (lambda fleet: fleet.client.kv_delete(lock_key(fleet.account)), "has changed while it was watched"),
+    ],
+)
+def test_what_happens_meanwhile_counts(
+    env: dict[str, str], fleet: WrittenFleet, clock: Clock, event: Callable[[WrittenFleet], object], told: str
+) -> None:
+    fleet.join("n1")
+    fleet.hold("n1", 3)
+    fleet.silence("n1")
+    fleet.sessions["n2"] = fleet.client.session_create("n2", NodeChecks=[], LockDelay="0s", Behavior="release")
+    clock.at[8.5] = lambda: event(fleet)
+    with pytest.raises(emergency.Refused, match=told):
+        emergency.ask(env)
+
+
+def test_a_missing_key_is_watched_as_well(env: dict[str, str], fleet: WrittenFleet, clock: Clock) -> None:
+    emergency.ask(env)
+    assert clock.passed >= LeaseLaw().guard_time
+    clock.passed = 0.0
+    clock.at[8.5] = lambda: fleet.client.kv_put(lock_key(fleet.account), "{}")
+    with pytest.raises(emergency.Refused, match="has changed while it was watched"):
+        emergency.ask(env)
+
+
+def test_after_a_blind_moment_the_count_begins_anew(env: dict[str, str], fleet: WrittenFleet, clock: Clock) -> None:
+    """It can't tell a lock that never moved from one that moved and was brought back."""
+
+    def freeze() -> None:
+        clock.passed += 60
+
+    clock.at[4.0] = freeze
+    emergency.ask(env)
+    assert clock.passed >= 64 + LeaseLaw().guard_time
+
+
+def test_a_consul_that_stops_answering_meanwhile_is_none(env: dict[str, str], clock: Clock) -> None:
+    def gone() -> None:
+        env["KUUTAMO_CONSUL_URL"] = "http://127.0.0.1:9"
+
+    clock.at[4.0] = gone
+    with pytest.raises(emergency.Refused, match="Consul can't be asked"):
+        emergency.ask(env)
+
+
+@pytest.mark.parametrize(
+    "value", ["{", "[]", "{}", '{"guard_time": 1e999}', '{"guard_time": true}', '{"guard_time": "40"}']
+)
+def test_a_value_that_is_none_publishes_nothing(env: dict[str, str], fleet: WrittenFleet, clock: Clock, value: str) -> None:
+    assert fleet.client.kv_put(lock_key(fleet.account), value)
+    emergency.ask(env)
+    assert clock.passed < LeaseLaw().guard_time + 1
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("published", [4.0, 9.0, 33.0])
+@pytest.mark.parametrize("peer", [4.0, 45.0])
+def test_it_waits_as_long_as_a_kuutamod_that_has_just_come(
+    env: dict[str, str], fleet: WrittenFleet, clock: Clock, released: bool, published: float, peer: float
+) -> None:
+    """The program has nothing of kuutamod's, so that it works when that does not; the rule is the same one."""
+    law = LeaseLaw()
+    record = LockRecord("h", "n1", 3, guard_time=published, released=released)
+    watch = heed(watch_lock(None, LockView(5, None, record), 1000.0, law), [peer])
+    free = opening(watch, law)
+    assert free is not None
+    assert fleet.client.kv_put(lock_key(fleet.account), record.to_json())
+    fleet.join("n1", guard_time=peer)
+    fleet.silence("n1")
+    emergency.ask(env)
+    assert free.at - 1000.0 == guard_time(watch, law) <= clock.passed < guard_time(watch, law) + 1
+
+
+def test_its_numbers_are_the_daemon_s() -> None:
+    law = LeaseLaw()
+    assert (law.guard_time, law.fence_deadline) == (emergency.GUARD_TIME, emergency.BLIND)
 
 
 def test_a_second_url_is_asked_when_the_first_does_not_answer(env: dict[str, str], fleet: WrittenFleet) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import math
 import os
 import socket
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +25,12 @@ from typing import Any, NoReturn
 
 ANSWER_DEADLINE = 5.0
 """Seconds for one answer of Consul."""
+GUARD_TIME = 9.0
+"""Seconds that kuutamod lets a lock lie unmoved before it takes it, where nobody says more: docs/safety.md."""
+BLIND = 7.0
+"""Seconds between two answers after which nothing is known of what lay between them."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks."""
 KEY_FILE = "validator_key.json"
 RISK = (
     "Consul can't promise that nobody else signs meanwhile: any kuutamod that is started now, on any host, may take "
@@ -38,6 +46,16 @@ class Unanswered(Exception):
     """No Consul has given an answer that can be relied on."""
 
 
+def now() -> float:
+    """Seconds on a clock that never jumps and counts suspend."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
 def ask(env: Mapping[str, str]) -> str:
     """May an operator start neard here by hand? The answer is a word on the risk. :raises Refused: he must not.
 
@@ -50,7 +68,7 @@ def ask(env: Mapping[str, str]) -> str:
     confirmed = confirmation.is_file() and confirmation.stat().st_uid == 0 and confirmation.read_text().strip() == account
     confirmation.unlink(missing_ok=True)
     try:
-        lock, members = _look(env, account)
+        _watch(env, account)
     except Unanswered as fault:
         if confirmed:
             return f"started on the operator's word alone, Consul can't be asked ({fault}). {RISK}"
@@ -59,6 +77,39 @@ def ask(env: Mapping[str, str]) -> str:
             "key. Make sure that kuutamod and neard are stopped on every other host, then: "
             f"echo {account} > {confirmation}, and start this again"
         ) from None
+    return f"nobody holds the lock and no kuutamod lives. {RISK}"
+
+
+def _watch(env: Mapping[str, str], account: str) -> None:
+    """Wait as long as a kuutamod that has just come would.
+
+    :raises Refused: somebody signs or may. :raises Unanswered: no answer.
+
+    A lock without a holder is no proof that nobody signs: one that is cut off from Consul does until its fence, and the
+    marker of a clean release may be one of the past, which a restored snapshot has brought back. Whoever has watched the
+    lock lie unmoved for the guard time of the fleet, by his own clock, knows. A missing lock counts as unmoved: whoever
+    would make it and take it meanwhile is seen as a node that lives, for he has to wait as long.
+    """
+    guard, seen, since, last = _own_guard_time(env), -1, 0.0, -math.inf
+    while True:
+        sent = now()
+        lock, members = _look(env, account)
+        _refuse_who_may_sign(lock, members)
+        index, answered = (lock["ModifyIndex"] if lock else 0), now()
+        guard = max([guard, *(_published(entry) for entry in (*members, *([lock] if lock else [])))])
+        if answered - last > BLIND:
+            seen, since = index, answered
+            sys.stderr.write(f"nobody holds the lock; it is watched for {guard:g} s, in which nothing may move it\n")
+        elif index != seen:
+            raise Refused("the lock has changed while it was watched, so somebody writes to it; see kuutamoctl status who")
+        # Only what was asked when the time was over counts.
+        if sent - since >= guard:
+            return
+        last = answered
+        sleep(min(LOOK_EVERY, max(0.0, since + guard - answered)))
+
+
+def _refuse_who_may_sign(lock: Mapping[str, Any] | None, members: list[dict[str, Any]]) -> None:
     if lock is not None and lock.get("Session"):
         raise Refused(f"{_holder(lock)} holds the lock, and signs or may sign; there is nothing to start here")
     alive = sorted(member["Key"].rpartition("/")[2] for member in members if member.get("Session"))
@@ -67,7 +118,29 @@ def ask(env: Mapping[str, str]) -> str:
             f"kuutamod runs on {', '.join(alive)} and may take the lock at any moment; see kuutamoctl status "
             "why it does not, or stop it there"
         )
-    return f"nobody holds the lock and no kuutamod lives. {RISK}"
+
+
+def _own_guard_time(env: Mapping[str, str]) -> float:
+    """Seconds, never less than kuutamod's default. :raises Refused: the setting is no number."""
+    setting = env.get("KUUTAMO_GUARD_TIME") or str(GUARD_TIME)
+    try:
+        found = float(setting)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise Refused(f'/etc/kuutamod/environment: KUUTAMO_GUARD_TIME is "{setting}"; give it in seconds, such as 9')
+    return max(found, GUARD_TIME)
+
+
+def _published(entry: Mapping[str, Any]) -> float:
+    """The guard time (seconds) in the value of the lock or of a node's record, 0 where there is none."""
+    found = _value(entry).get("guard_time")
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return 0.0
+    try:
+        return float(found) if math.isfinite(found) else 0.0
+    except OverflowError:
+        return 0.0
 
 
 def _look(env: Mapping[str, str], account: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -101,9 +174,13 @@ def _entries(env: Mapping[str, str], url: str, key: str, query: str) -> list[dic
         if error.code == 404 and error.headers.get("X-Consul-Index"):
             return []
         raise OSError(f"it answers {error.code}") from None
-    if not isinstance(found, list) or not all(isinstance(entry, dict) and "Key" in entry for entry in found):
+    if not isinstance(found, list) or not all(_is_entry(each) for each in found):
         raise ValueError("its answer is not one of Consul's")
     return found
+
+
+def _is_entry(found: object) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("Key"), str) and isinstance(found.get("ModifyIndex"), int)
 
 
 def _token(env: Mapping[str, str]) -> str:
@@ -115,11 +192,16 @@ def _token(env: Mapping[str, str]) -> str:
 
 def _holder(lock: Mapping[str, Any]) -> str:
     """Who holds the lock, by the name in its value."""
+    return str(_value(lock).get("NodeId") or "somebody")
+
+
+def _value(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The object in the value; an empty one where there is none."""
     try:
-        value = json.loads(base64.b64decode(lock.get("Value") or ""))
-        return str(value.get("NodeId") or "somebody")
-    except (ValueError, AttributeError):
-        return "somebody"
+        found = json.loads(base64.b64decode(entry.get("Value") or ""))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def run(env: Mapping[str, str]) -> NoReturn:
