@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ def same(one: bytes | None, other: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Stray:
-    """A key in clear in neard's home. ``ours``: it is the validator's."""
+    """A key in clear in a home of neard. ``ours``: it is the validator's."""
 
     path: Path
     public_key: str
@@ -194,13 +194,13 @@ class Stray:
         return {"path": str(self.path), "public_key": self.public_key, "ours": self.ours}
 
 
-def strays(home: Path, ours: str) -> list[Stray]:
-    """The validator keys that lie in neard's home as files of their own. ``ours``: the public key to compare with.
+def strays(homes: Iterable[Path], ours: str) -> list[Stray]:
+    """The validator keys that lie in homes of neard as files of their own. ``ours``: the public key to compare with.
 
     kuutamod's link is none; nor is a node key, which signs nothing.
     """
     found = []
-    for path in sorted(home.glob("*.json*")) if home.is_dir() else ():
+    for path in (path for home in homes if home.is_dir() for path in sorted(home.glob("*.json*"))):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
             continue
         try:

@@ -1,13 +1,13 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Files, units, users and answers of programs on a host, all in one look."""
+"""Files, units, users, processes and answers of programs on a host, all in one look."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_info
-short_description: Files, units, users and answers of programs on a host, all in one look
+short_description: Files, units, users, processes and answers of programs on a host, all in one look
 version_added: 0.1.0
 description:
   - Every call of a module costs a good part of a second on each host. The roles look once, with this, and then leave alone
@@ -46,6 +46,13 @@ options:
     default: []
   groups:
     description: Names of groups.
+    type: list
+    elements: str
+    default: []
+  programs:
+    description:
+      - Names of programs whose processes are looked for. A process counts if its executable has the name, or its command
+        line begins with it, also after a shell or a Python that runs it as a script.
     type: list
     elements: str
     default: []
@@ -126,6 +133,23 @@ groups:
   returned: success
   type: list
   elements: str
+processes:
+  description: The processes of O(programs).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    pid:
+      description: Its number.
+      type: int
+    command:
+      description: Its command line, or the begin of a long one.
+      type: str
+    unit:
+      description: The systemd unit, scope or container that it belongs to, empty if none; of a unit in a user's own systemd
+        both.
+      type: str
+  sample: [{pid: 812, command: neard --home /root/.near run, unit: session-3.scope}]
 commands:
   description: The exit code and the answer of each of O(commands), without the blanks at its ends.
   returned: success
@@ -133,8 +157,10 @@ commands:
   sample: {clock: {code: 0, out: "yes", err: ""}}
 """
 
+import contextlib
 import grp
 import pwd
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -149,6 +175,9 @@ Json = dict[str, Any]
 _UNIT = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "NeedDaemonReload")
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _SHADOW = Path("/etc/shadow")
+_PROC = Path("/proc")
+_INTERPRETER = re.compile(r"(python[0-9.]*|sh|bash|dash)$")
+_LONGEST = 200
 
 
 def owner(uid: int) -> str:
@@ -224,6 +253,44 @@ def groups(names: list[str]) -> list[str]:
     return [name for name in names if name in there]
 
 
+def processes(names: list[str]) -> list[Json]:
+    """Those of the programs, by their numbers."""
+    if not names:
+        return []
+    root = _group(_PROC / "1").removesuffix("/init.scope")
+    found = []
+    for folder in sorted((each for each in _PROC.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name)):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+            if not _names(folder, words).isdisjoint(names):
+                group = _group(folder).removeprefix(root)
+                unit = "/".join(part for part in group.split("/") if part.endswith((".service", ".scope")))
+                found.append({"pid": int(folder.name), "command": " ".join(words)[:_LONGEST], "unit": unit})
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+    return found
+
+
+def _names(process: Path, words: list[str]) -> set[str]:
+    """What it may be called: by its executable, by its command line, and as a script."""
+    names = {word.rpartition("/")[2] for word in words[:1]}
+    if len(words) > 1 and any(_INTERPRETER.match(name) for name in names):
+        names.add(words[1].rpartition("/")[2])
+    with contextlib.suppress(OSError):  # a process of the kernel has no executable
+        # A file that was replaced or removed meanwhile is marked by the kernel.
+        names.add((process / "exe").readlink().name.removesuffix(" (deleted)"))
+    return names
+
+
+def _group(process: Path) -> str:
+    """Its control group in systemd's own tree."""
+    for line in (process / "cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controllers in ("", "name=systemd"):
+            return path
+    return ""
+
+
 def commands(module: AnsibleModule, given: dict[str, list[str]], timeout: float) -> dict[str, Json]:
     """The answers of those that exist."""
     found = {}
@@ -248,6 +315,7 @@ def look(module: AnsibleModule, given: Json) -> Json:
         "units": _units.show(module, given["units"], _UNIT, timeout),
         "users": users(given["users"]),
         "groups": groups(given["groups"]),
+        "processes": processes(given["programs"]),
         "commands": commands(module, given["commands"], timeout),
     }
 
@@ -263,6 +331,7 @@ def main() -> None:
             "units": {"type": "list", "elements": "str", "default": []},
             "users": {"type": "list", "elements": "str", "default": []},
             "groups": {"type": "list", "elements": "str", "default": []},
+            "programs": {"type": "list", "elements": "str", "default": []},
             "commands": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 30.0},
         },

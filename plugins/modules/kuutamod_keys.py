@@ -65,8 +65,16 @@ options:
   neard_home:
     description: Where to look for validator keys in clear.
     type: path
+  other_homes:
+    description:
+      - Further folders to look in, as patterns. A neard that is started by hand without V(--home) takes the key from there.
+      - Only looked at if O(neard_home) is given.
+    type: list
+    elements: str
+    default: [/root/.near, /home/*/.near]
   remove_strays:
-    description: Remove copies of the validator's key in clear from O(neard_home). Keys of others are left alone.
+    description:
+      - Remove copies of the validator's key in clear from O(neard_home) and O(other_homes). Keys of others are left alone.
     type: bool
     default: false
 attributes:
@@ -116,8 +124,8 @@ stale:
   elements: str
   sample: [validator, validator_node]
 strays:
-  description: The validator keys in clear that are in O(neard_home), with RV(strays[].path), RV(strays[].public_key) and
-    whether they are this validator's.
+  description: The validator keys in clear that are in O(neard_home) and O(other_homes), with RV(strays[].path),
+    RV(strays[].public_key) and whether they are this validator's.
   returned: success
   type: list
   elements: dict
@@ -240,6 +248,17 @@ class Keys:
         return [following] if known is None or creds.same(known, self.given["validator"].data) else []
 
 
+def _homes(params: dict[str, Any]) -> list[Path]:
+    """Where a neard may look for its key, each folder once."""
+    if not params["neard_home"]:
+        return []
+    found: dict[Path, Path] = {}
+    others = (path for pattern in params["other_homes"] for path in sorted(Path("/").glob(pattern.lstrip("/"))))
+    for path in (Path(params["neard_home"]), *others):
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
 def _run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     keys = Keys(module)
@@ -258,7 +277,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
             "kuutamo.near.rotate_validator_key, a host of another validator needs kuutamod_replace_validator_key=true"
         )
     stale, leftovers = keys.stale(), keys.leftovers()
-    strays = creds.strays(Path(params["neard_home"]), ours) if params["neard_home"] else []
+    strays = creds.strays(_homes(params), ours)
     doomed = [each for each in strays if each.ours and params["remove_strays"]]
     removed = [str(path) for path in (*leftovers, *(each.path for each in doomed))]
     if not module.check_mode:
@@ -302,6 +321,7 @@ def main() -> None:
             "slot": {"type": "str", "choices": ["current", "next"], "default": "current"},
             "replace": {"type": "bool", "default": False},
             "neard_home": {"type": "path"},
+            "other_homes": {"type": "list", "elements": "str", "default": ["/root/.near", "/home/*/.near"]},
             "remove_strays": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

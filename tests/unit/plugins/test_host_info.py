@@ -90,3 +90,58 @@ def test_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = run("host_info", units=["a.service"])
     assert refused.told == (True, False)
     assert "not been booted with systemd" in refused["msg"]
+
+
+PROCESSES = {
+    # pid: executable, command line, control group below that of the first process
+    1: ("/usr/lib/systemd/systemd", ["/sbin/init"], "/init.scope"),
+    2: (None, [], "/"),
+    10: ("/opt/neard/releases/x/neard", ["/opt/neard/releases/x/neard", "run"], "/system.slice/kuutamod.service/neard"),
+    11: ("/usr/bin/python3.13", ["/usr/bin/python3", "/opt/standin/neard", "run"], "/system.slice/other.service"),
+    12: ("/home/a/neard (deleted)", ["nrd", "--home", "/home/a/.near", "run"], "/user.slice/user-7.slice/session-3.scope"),
+    13: (
+        "/usr/bin/node",
+        ["neard", "run"],
+        "/user.slice/user-7.slice/user@7.service/app.slice/kuutamod.service",
+    ),
+    14: ("/usr/bin/vim", ["vim", "neard"], "/user.slice/user-7.slice/session-3.scope"),
+    15: ("/usr/bin/bash", ["bash", "/usr/local/bin/neard-backup"], "/system.slice/cron.service"),
+    16: (None, ["/usr/sbin/neard"], "/system.slice/docker-1.scope"),
+}
+
+
+def proc(root: Path, prefix: str = "") -> Path:
+    for pid, (program, words, group) in PROCESSES.items():
+        folder = root / str(pid)
+        folder.mkdir(parents=True)
+        if program is not None:
+            (folder / "exe").symlink_to(program)
+        (folder / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
+        (folder / "cgroup").write_text(f"0::{prefix}{group}\n")
+    (root / "self").mkdir()
+    return root
+
+
+@pytest.mark.parametrize("prefix", ["", "/machine.slice/libpod-1.scope"])
+def test_processes_are_told_with_their_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    monkeypatch.setattr(module("host_info"), "_PROC", proc(tmp_path, prefix))
+    found = {each["pid"]: (each["unit"], each["command"]) for each in run("host_info", programs=["neard"])["processes"]}
+    assert found == {
+        10: ("kuutamod.service", "/opt/neard/releases/x/neard run"),
+        11: ("other.service", "/usr/bin/python3 /opt/standin/neard run"),
+        12: ("session-3.scope", "nrd --home /home/a/.near run"),
+        13: ("user@7.service/kuutamod.service", "neard run"),
+        16: ("docker-1.scope", "/usr/sbin/neard"),
+    }
+
+
+def test_a_process_that_ends_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = proc(tmp_path)
+    (root / "10" / "cgroup").unlink()
+    (root / "17").mkdir()
+    monkeypatch.setattr(module("host_info"), "_PROC", root)
+    assert {each["pid"] for each in run("host_info", programs=["neard"])["processes"]} == {11, 12, 13, 16}
+
+
+def test_no_processes_are_looked_at_unless_asked_for() -> None:
+    assert run("host_info")["processes"] == []

@@ -52,6 +52,7 @@ class Host:
             "plain_dir": str(self.root / "plain"),
             "seal_with": "host",
             "neard_home": str(self.root / "home"),
+            "other_homes": [],
         }
         return run("kuutamod_keys", **{**defaults, **options})
 
@@ -157,3 +158,16 @@ def test_keys_in_clear_are_found_and_only_copies_removed_when_asked_for(host: Ho
     cleaned = host.keep(remove_strays=True)
     assert (cleaned.told, len(cleaned["strays"])) == ((False, True), 1)
     assert sorted(path.name for path in home.iterdir()) == ["link.json", "node_key.json", "validator_key.json"]
+
+
+def test_keys_in_clear_are_found_where_neard_keeps_them_by_itself(host: Host) -> None:
+    for user in ("ann", "bob"):
+        (host.root / user / ".near").mkdir(parents=True)
+    (host.root / "ann/.near/validator_key.json").write_text(json.dumps(host.validator))
+    (host.root / "eve").mkdir()
+    (host.root / "eve/.near").symlink_to(host.root / "ann/.near")
+    places = [f"{host.root}/*/.near", f"{host.root}/none/.near"]
+    found = host.keep(other_homes=places)["strays"]
+    assert [(each["path"], each["ours"]) for each in found] == [(f"{host.root}/ann/.near/validator_key.json", True)]
+    assert host.keep(other_homes=places, remove_strays=True)["strays"] == []
+    assert not (host.root / "ann/.near/validator_key.json").exists()
