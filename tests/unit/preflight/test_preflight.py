@@ -195,6 +195,22 @@ def test_the_disk(node: Node, monkeypatch: pytest.MonkeyPatch, change: dict[str,
     assert says in node.one(Topic.HOME, level).text
 
 
+def test_a_database_where_the_sandbox_lets_nobody_write(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the disk of the home, and read-only all the same: so are all paths but those that a unit names."""
+    store = tmp_path / "elsewhere"
+    store.mkdir()
+    node.files.edit_config(lambda data: data["store"].update(path=str(store)))
+    names = [name for name in dir(os.statvfs_result) if name.startswith("f_")]
+    plenty = dict.fromkeys(names, 0) | {"f_bavail": 2**40, "f_frsize": 4096}
+    flags = {store: {"f_flag": os.ST_RDONLY}}
+    monkeypatch.setattr(os, "statvfs", lambda path: type("Disk", (), plenty | flags.get(path, {})))
+    said = node.one(Topic.HOME, Level.FAULT)
+    assert f"{store} is read-only" in said.text
+    assert "ReadWritePaths" in said.remedy
+
+
 def test_a_lock_that_can_not_be_looked_at_hides_nothing_else(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(_unused: Path) -> int | None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))

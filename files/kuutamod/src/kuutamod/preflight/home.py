@@ -36,7 +36,7 @@ def home(found: Settings, config: NeardConfig | None, viewer: Viewer) -> Iterabl
     yield from _stray_key(path, found.validator_key)
     yield from _memory(path, viewer)
     yield from _space(path)
-    if config is not None and config.store.is_dir() and config.store.stat().st_dev != path.stat().st_dev:
+    if config is not None and config.store.is_dir() and _disk(config.store) != _disk(path):
         yield from _space(config.store)
 
 
@@ -108,12 +108,18 @@ def _memory(home: Path, viewer: Viewer) -> Iterable[Finding]:
         yield ok(Topic.HOME, f"the highest term this host has seen is {kept.term}")
 
 
+def _disk(place: Path) -> tuple[int, int]:
+    """On which file system it is, and whether that is read-only there: a unit's sandbox makes it so path by path."""
+    return place.stat().st_dev, os.statvfs(place).f_flag & os.ST_RDONLY
+
+
 def _space(place: Path) -> Iterable[Finding]:
     disk = os.statvfs(place)
     free = disk.f_bavail * disk.f_frsize
     text = f"{free / GIB:.1f} GiB are free for {place}"
     if disk.f_flag & os.ST_RDONLY:
-        yield fault(Topic.HOME, f"the file system of {place} is read-only", "look into the kernel's log, and remount it")
+        remedy = "look into the kernel's log, and remount it; if only the service can't write, name it in ReadWritePaths"
+        yield fault(Topic.HOME, f"the file system of {place} is read-only", remedy)
     elif free < LEAST_SPACE:
         yield fault(Topic.HOME, text, "make room: neard aborts when its database can't grow")
     elif free < ENOUGH_SPACE:
