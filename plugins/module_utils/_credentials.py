@@ -41,12 +41,16 @@ class Seal(enum.Enum):
 
 @dataclass(frozen=True)
 class Sealed:
-    """A secret sealed under a name; systemd refuses to open it under another."""
+    """A secret sealed under a name; systemd refuses to open it under another.
+
+    ``pcrs``: the TPM's registers whose values it is bound to; with none it is bound to the TPM alone.
+    """
 
     module: AnsibleModule
     path: Path
     name: str
     seal: Seal
+    pcrs: tuple[int, ...] = ()
 
     def read(self) -> bytes | None:
         """The secret; None where there is none, or none that this host can open any more."""
@@ -57,9 +61,11 @@ class Sealed:
 
     def write(self, secret: bytes) -> None:
         """Seal it. :raises CredentialFault: systemd-creds refuses."""
-        done = _systemd_creds(
-            self.module, "encrypt", f"--name={self.name}", f"--with-key={self.seal.value}", "-", "-", given=secret
-        )
+        options = [f"--name={self.name}", f"--with-key={self.seal.value}"]
+        if self.seal is not Seal.HOST:
+            # Without a word systemd takes register 7, which an update of Secure Boot's keys changes, on all hosts alike.
+            options.append(f"--tpm2-pcrs={'+'.join(map(str, self.pcrs))}")
+        done = _systemd_creds(self.module, "encrypt", *options, "-", "-", given=secret)
         if done.code or not done.out:
             why = done.complaint[-300:]
             raise CredentialFault(f"systemd-creds can't seal {self.path} with {self.seal.value}: {why}")

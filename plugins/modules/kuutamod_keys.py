@@ -51,6 +51,15 @@ options:
     type: str
     choices: [auto, host, tpm2, host+tpm2]
     default: auto
+  tpm2_pcrs:
+    description:
+      - The TPM's registers (PCRs) whose present values a key is sealed to as well, where it is tied to a TPM. With none it is
+        tied to the TPM alone. A key that is sealed already is left as it is.
+      - Whatever changes one of them, such as an update of the firmware or of Secure Boot's keys with V(7), makes the key
+        unreadable until this runs again.
+    type: list
+    elements: int
+    default: []
   slot:
     description:
       - V(current) is what the unit loads. V(next) lies beside it until the validator's key is rotated; it is removed when
@@ -167,6 +176,7 @@ else:
 
 _NAMES = {"validator": "validator_key.json", "validator_node": "validator_node_key.json"}
 _PREFIX = "kuutamod."
+_LAST_PCR = 23
 
 
 class Keys:
@@ -197,7 +207,8 @@ class Keys:
     def _place(self, name: str) -> Any:
         slot = ".next" if self._params["slot"] == "next" else ""
         if self._seal is not None:
-            return creds.Sealed(self._module, Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}", name, self._seal)
+            path = Path(self._params["sealed_dir"]) / f"{_PREFIX}{name}{slot}"
+            return creds.Sealed(self._module, path, name, self._seal, tuple(sorted(set(self._params["tpm2_pcrs"]))))
         return creds.Plain(Path(self._params["plain_dir"]) / f"{name}{slot}")
 
     @property
@@ -261,6 +272,9 @@ def _homes(params: dict[str, Any]) -> list[Path]:
 
 def _run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
+    if odd := [each for each in params["tpm2_pcrs"] if not 0 <= each <= _LAST_PCR]:
+        told = ", ".join(map(str, odd))
+        raise creds.CredentialFault(f"kuutamod_tpm2_pcrs has {told}; a TPM's registers are 0 to {_LAST_PCR}")
     keys = Keys(module)
     ours = keys.given["validator"].public.public_key
     public: dict[str, str | None] = {which: key.public.public_key for which, key in keys.given.items()}
@@ -318,6 +332,7 @@ def main() -> None:
             "sealed_dir": {"type": "path", "default": "/etc/credstore.encrypted"},
             "plain_dir": {"type": "path", "default": "/etc/kuutamod/keys"},
             "seal_with": {"type": "str", "choices": ["auto", "host", "tpm2", "host+tpm2"], "default": "auto"},
+            "tpm2_pcrs": {"type": "list", "elements": "int", "default": []},
             "slot": {"type": "str", "choices": ["current", "next"], "default": "current"},
             "replace": {"type": "bool", "default": False},
             "neard_home": {"type": "path"},

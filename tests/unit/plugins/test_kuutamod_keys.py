@@ -100,6 +100,42 @@ def test_sealed_keys_lie_in_clear_nowhere(host: Host) -> None:
     host.silent(first, second)
 
 
+CREDS = """#!/bin/sh
+echo "$@" >> {log}
+case $1 in
+has-tpm2) exit 0;;
+encrypt) printf sealed; cat;;
+decrypt) sed s/^sealed// "$3";;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "--with-key=host+tpm2 --tpm2-pcrs= -"),
+        ({"tpm2_pcrs": [7, 11, 7]}, "--with-key=host+tpm2 --tpm2-pcrs=7+11 -"),
+        ({"seal_with": "tpm2"}, "--with-key=tpm2 --tpm2-pcrs= -"),
+        ({"seal_with": "host"}, "--with-key=host -"),
+    ],
+)
+def test_a_key_is_bound_to_the_tpm_s_registers_only_where_that_is_asked_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str
+) -> None:
+    log, programs = host.root / "log", host.root / "bin"
+    programs.mkdir()
+    (programs / "systemd-creds").write_text(CREDS.format(log=log))
+    (programs / "systemd-creds").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert host.keep(**{"delivery": "sealed", "seal_with": "auto", **options}).told == (False, True)
+    assert f"encrypt --name=validator_key.json {said} -" in log.read_text().splitlines()
+
+
+def test_registers_that_no_tpm_has_are_refused(host: Host) -> None:
+    refused = host.keep(tpm2_pcrs=[7, 24])
+    assert refused["msg"] == "kuutamod_tpm2_pcrs has 24; a TPM's registers are 0 to 23"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
