@@ -53,8 +53,8 @@ options:
     default: auto
   tpm2_pcrs:
     description:
-      - The TPM's registers (PCRs) whose present values a key is sealed to as well, where it is tied to a TPM. With none it is
-        tied to the TPM alone. A key that is sealed already is left as it is.
+      - The TPM's registers (PCRs) whose present values a key is sealed to as well, where it is tied to a TPM. With none it
+        is tied to the TPM alone. A key that is sealed already is left as it is.
       - Whatever changes one of them, such as an update of the firmware or of Secure Boot's keys with V(7), makes the key
         unreadable until this runs again.
     type: list

@@ -137,8 +137,11 @@ class Wheelhouse:
 
     @property
     def exists(self) -> bool:
-        """Is it there, and as it was made?"""
-        return (self.path / "requirements.txt").is_file() and (self.path / self._wheel_name).is_file()
+        """Is it there, and as it was made, with every wheel that the lock asks for?"""
+        if not ((self.path / "requirements.txt").is_file() and (self.path / self._wheel_name).is_file()):
+            return False
+        _found, missing = _wheel.pick(_wheel.read_lock(self._lock), self.path)
+        return not missing
 
     def make(self, given: Path | None) -> None:
         """Make it. ``given``: where the requirements' wheels are. :raises WheelFault: one of them is missing."""

@@ -11,8 +11,8 @@ short_description: Remove old neard releases
 version_added: 0.1.0
 description:
   - Keeps the newest releases and removes the others, by the time at which they were put in place.
-  - Never removes the release that the link O(current) names, one of O(protect), or one that a process runs from or names on
-    its command line.
+  - Never removes the release that the link O(current) names, one of O(protect) or O(named_in), or one that a process runs
+    from or names on its command line.
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -42,6 +42,13 @@ options:
     type: list
     elements: str
     default: []
+  named_in:
+    description:
+      - Files whose text counts. A release whose path is in one of them is kept, so that a kuutamod which is stopped finds
+        the neard that it starts. One that is not there is left out.
+    type: list
+    elements: path
+    default: [/etc/kuutamod/environment]
 author:
   - The kuutamo.near engineers (@kuutamo)
 """
@@ -87,6 +94,13 @@ def _said(process: Path) -> Iterator[str]:
         yield (process / "cmdline").read_bytes().decode(errors="replace")
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -95,6 +109,7 @@ def main() -> None:
             "current": {"type": "path", "default": "/opt/neard/current"},
             "keep": {"type": "int", "default": 2},
             "protect": {"type": "list", "elements": "str", "default": []},
+            "named_in": {"type": "list", "elements": "path", "default": ["/etc/kuutamod/environment"]},
         },
         supports_check_mode=True,
     )
@@ -105,11 +120,14 @@ def main() -> None:
     found = [path for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
     releases = sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime)
     used, kept = in_use(releases), {}
+    told = "".join(_text(Path(path)) for path in given["named_in"])
     for release in releases:
         if Path(given["current"]).resolve() == release.resolve():
             kept[release.name] = "it is the current one"
         elif release.name in used:
             kept[release.name] = "a process uses it"
+        elif f"{release}/" in told:
+            kept[release.name] = "kuutamod starts it"
         elif release.name in given["protect"]:
             kept[release.name] = "it is protected"
     others = [release for release in releases if release.name not in kept]

@@ -56,6 +56,15 @@ def wheel_of(answer: Answer) -> Path:
     return next(Path(answer["folder"]).glob("kuutamod-*.whl"))
 
 
+def test_a_folder_that_misses_a_requirement_is_made_anew(make: Callable[..., Answer]) -> None:
+    wheel = Path(make()["folder"]) / "thing-1.0-py3-none-any.whl"
+    wheel.unlink()
+    assert (make(check=True).told, make().told) == ((False, True), (False, True))
+    assert wheel.read_bytes() == b"a wheel"
+    wheel.write_bytes(b"the half of it")
+    assert (make().told, make().told) == ((False, True), (False, False))
+
+
 def test_it_is_made_once(make: Callable[..., Answer], tree: Path) -> None:
     before = sorted(tree.rglob("*"))
     assert (tree / "requirements.lock").exists()

@@ -140,7 +140,9 @@ def test_prune_keeps_the_newest_the_current_the_used_and_the_protected(place: Pa
         "current": str(place / "current"),
         "keep": 2,
         "protect": ["2.3.0-0"],
+        "named_in": [str(place / "environment"), str(place / "none")],
     }
+    (place / "environment").write_text(f"KUUTAMO_NEARD_BIN='{releases}/2.0.0-0/neard'\n")
     running = subprocess.Popen([program, "60"])
     try:
         planned = run("neard_prune", check=True, **options)
@@ -149,8 +151,9 @@ def test_prune_keeps_the_newest_the_current_the_used_and_the_protected(place: Pa
     finally:
         running.kill()
         running.wait()
-    assert planned["removed"] == found["removed"] == ["2.0.0-0", "2.4.0-0"]
+    assert planned["removed"] == found["removed"] == ["2.4.0-0"]
     assert found["kept"] == {
+        "2.0.0-0": "kuutamod starts it",
         "2.1.0-0": "it is the current one",
         "2.2.0-0": "a process uses it",
         "2.3.0-0": "it is protected",
