@@ -116,7 +116,7 @@ def _whole(fleet: Json) -> list[str]:
         who = pause["node"] or "the fleet"
         found.append(f"{who} is paused ({pause['reason'] or 'no reason given'}); end it with kuutamoctl resume")
     asked = fleet.get("request")
-    if asked and asked["outcome"] is None:
+    if asked and asked["pending"]:
         found.append(f"another request is pending: {asked['ask']} by {asked['by']}; wait until it has ended")
     return found
 

@@ -58,7 +58,7 @@ def test_who_is_out_already_is_mended_first() -> None:
 REFUSED = [
     ({"health": "no-holder", "verdict": "nobody holds the lock; no eligible standby"}, "nobody holds the lock"),
     ({"pauses": [{"node": None, "reason": "audit"}]}, "the fleet is paused (audit)"),
-    ({"request": {"outcome": None, "ask": "handover", "by": "eve"}}, "another request is pending: handover by eve"),
+    ({"request": {"pending": True, "ask": "handover", "by": "eve"}}, "another request is pending: handover by eve"),
     ({"consul": None}, "Consul's health can't be read"),
     ({"consul": {"leader": None, "servers": 3, "healthy_voters": 2, "failure_tolerance": 0}}, "Consul has no leader"),
     (
@@ -76,6 +76,11 @@ REFUSED = [
 def test_a_fleet_that_is_not_well_is_left_alone(changes: Json, words: str) -> None:
     plan = _rolling.plan(three(**changes), old_nodes(), to_new(), ALL)
     assert any(words in refusal for refusal in plan.refusals)
+
+
+def test_a_request_that_nobody_ends_any_more_keeps_nobody_off() -> None:
+    asked = {"outcome": None, "pending": False, "ask": "restart", "by": "eve"}
+    assert _rolling.plan(three(request=asked), old_nodes(), to_new(), ALL).refusals == ()
 
 
 def test_inventory_and_consul_have_to_name_the_same_nodes() -> None:
