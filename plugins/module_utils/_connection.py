@@ -142,8 +142,7 @@ def _check_token(module: AnsibleModule, name: str) -> None:
     given = module.params
     token, what = given["token"], "the Consul token"
     if given["token_file"] is not None:
-        file = _file(module, "token_file", name)
-        assert file is not None
+        file = _readable(module, name, given["token_file"])
         try:
             token, what = file.read_text(encoding="ascii").strip(), f"the Consul token in {file}"
         except (OSError, ValueError) as error:
@@ -197,15 +196,16 @@ def _has_token(module: AnsibleModule) -> bool:
     return bool(module.params["token"] or module.params["token_file"])
 
 
-def _file(module: AnsibleModule, name: str, called: str = "") -> Path | None:
-    """The file that an option names; ends the module when it can't be read. ``called``: the option, in a message."""
+def _file(module: AnsibleModule, name: str) -> Path | None:
+    """The file that an option names; ends the module when it can't be read."""
     text = module.params[name]
-    if text is None:
-        return None
+    return None if text is None else _readable(module, name, text)
+
+
+def _readable(module: AnsibleModule, name: str, text: str) -> Path:
+    """A file; ends the module when it can't be read. ``name``: the option, or the variable in its place."""
     try:
         Path(text).open("rb").close()
     except OSError as error:
-        refuse(
-            module, "options", f"{called or name}: {text} can't be read on the host that runs the module: {error.strerror}"
-        )
+        refuse(module, "options", f"{name}: {text} can't be read on the host that runs the module: {error.strerror}")
     return Path(text)
