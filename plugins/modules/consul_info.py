@@ -119,7 +119,7 @@ def certificate(given: dict[str, Any]) -> dict[str, Any] | None:
 def lock(consul: _consul_http.ConsulHttp, key: str) -> dict[str, Any] | None:
     """Who holds a key. Raises ConsulHttpError."""
     session = None
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         answer = consul.call("GET", f"kv/{key}", query={"consistent": ""}, accept=(404,))
         session = answer.data[0].get("Session") if answer.status == 200 else None
         if not session:
