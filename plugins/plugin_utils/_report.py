@@ -56,7 +56,7 @@ def report(
 
 
 def _open_request(request: Json | None) -> Json | None:
-    return request if request and request["outcome"] is None else None
+    return request if request and request["pending"] else None
 
 
 def _host(name: str, node: Json | None, member: Json | None, fleet: Json | None) -> dict[str, Any]:

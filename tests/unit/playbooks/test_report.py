@@ -192,11 +192,11 @@ def test_a_release_that_is_only_installed_is_told_beside_the_one_that_runs() -> 
 
 
 def test_the_lock_and_the_request_are_told() -> None:
-    asked = three(request={"outcome": None, "ask": "handover", "node": None, "by": "eve"})
+    asked = three(request={"outcome": None, "pending": True, "ask": "handover", "node": None, "by": "eve"})
     found = report(asked, maintenance={"by": "eve", "reason": "upgrade"})
     assert "maintenance: locked by eve: upgrade" in found["text"]
     assert "pending request: handover to the best standby by eve" in found["text"]
-    done = three(request={"outcome": "done", "ask": "handover", "node": None, "by": "eve"})
+    done = three(request={"outcome": "done", "pending": False, "ask": "handover", "node": None, "by": "eve"})
     assert report(done)["request"] is None
 
 
