@@ -44,3 +44,10 @@ def test_files_are_reached() -> None:
     assert {path.name for path in NAMES} == {"fleet.yml", "needs.yml", "rolling.yml", "rotation.yml"}
     texts = list(reached("import_tasks: tasks/pending.yml", set()))
     assert any("Take the maintenance lock" in text for text in texts)
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_facts_are_gathered_in_one_place(play: dict[str, Any]) -> None:
+    """With ansible-core 2.21 a play that gathers facts itself may give all hosts those of the last one: tasks/facts.yml."""
+    assert play["gather_facts"] is False
+    assert "gather_subset" not in play

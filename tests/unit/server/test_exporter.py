@@ -342,7 +342,8 @@ def test_clients_that_say_nothing_do_not_block_others(bench: Bench) -> None:
             client.sendall(b"GET /hea")
         for _unused in range(5):
             bench.wait_served()
-            assert len(threads("exporter-client")) <= 2
+            # Whoever gave way may need a moment to end.
+            eventually(lambda: len(threads("exporter-client")) <= 2, 30, "no more clients than there is room for")
         assert idle[0].recv(1000) == b"", "the oldest connection gave way"
     finally:
         for client in idle:
