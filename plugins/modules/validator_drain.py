@@ -187,8 +187,11 @@ def main() -> None:
             _mark(module, to, node, wanted, results)
             results["drained"] = wanted
         results["changed"] = True
-        if wanted and not module.check_mode:
-            _wait_until_heard(module, to, node, how, results)
+        if not module.check_mode:
+            if wanted:
+                _wait_until_heard(module, to, node, how, results)
+            else:
+                _wait_until_forgotten(module, to, node)
     difference = _orders.diff(
         module, {"holder": now["holder"], "drained": marked}, {"holder": _after(results), "drained": wanted}
     )
@@ -265,10 +268,31 @@ def _wait_until_heard(module: AnsibleModule, to: Connection, node: str, how: Man
         time.sleep(LOOK)
 
 
+def _wait_until_forgotten(module: AnsibleModule, to: Connection, node: str) -> None:
+    """Wait until the node knows that it is drained no more; until then it refuses a handover."""
+    end = time.monotonic() + HEARD
+    while True:
+        try:
+            if not _says(look(to), node, drained=True):
+                return
+        except ConsulError as error:
+            module.warn(f"the mark is taken away, but it can't be seen whether {node} has heard of it: {error}")
+            return
+        if time.monotonic() > end:
+            module.warn(f"{node} has not said within {HEARD:g} s that it knows; until it does it refuses a handover")
+            return
+        time.sleep(LOOK)
+
+
 def _has_heard(overview: Overview, node: str) -> bool:
     """Does the node know that it is drained? One that is silent takes no lock, and reads the mark when it is back."""
+    return not _says(overview, node, drained=False)
+
+
+def _says(overview: Overview, node: str, *, drained: bool) -> bool:
+    """Does the node live, and say that it is drained, or that it is not?"""
     live = [member.record for member in members(overview) if member.record.node_id == node and member.session is not None]
-    return not live or DRAINED in live[0].ineligible
+    return bool(live) and (DRAINED in live[0].ineligible) is drained
 
 
 def _after(results: dict[str, Any]) -> object:

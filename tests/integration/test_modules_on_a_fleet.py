@@ -82,7 +82,7 @@ def test_the_holder_is_drained_after_a_handover(stage: Stage, ask: Ask) -> None:
     assert stage.holder().name == done["holder"] != holder.name
     assert ask("validator_drain", node=holder.name).told == (False, False)
     refused = ask("validator_handover", target=holder.name)
-    assert (refused["reason"], "is drained" in refused["msg"]) == ("no_candidate", True)
+    assert (refused["reason"], "is drained" in refused["msg"]) == ("no_candidate", True), refused["msg"]
     assert ask("validator_drain", node=holder.name, state="absent").told == (False, True)
     stage.healthy()
 
