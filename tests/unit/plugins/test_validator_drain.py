@@ -154,6 +154,31 @@ def test_it_waits_until_the_node_knows(fleet: WrittenFleet, ask: Ask, monkeypatc
     assert (told.told, len(looks), told.warnings) == ((False, True), 3, "[]")
 
 
+def test_it_waits_until_the_node_knows_that_it_may_again(
+    fleet: WrittenFleet, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it refuses a handover."""
+    ask("validator_drain", node="n3")
+    fleet.join("n3", ineligible=("drained",))
+    told = ask("validator_drain", node="n3", state="absent")
+    assert (told.told, told["drained"]) == ((False, True), False)
+    assert "n3 has not said within 0 s that it knows" in told.warnings
+    ask("validator_drain", node="n3")
+    drain = module("validator_drain")
+    monkeypatch.setattr(drain, "HEARD", 60.0)
+    real, looks = drain.look, []
+
+    def look(to: object) -> object:
+        looks.append(to)
+        if len(looks) == 3:
+            fleet.join("n3", eligible=True)
+        return real(to)
+
+    monkeypatch.setattr(drain, "look", look)
+    told = ask("validator_drain", node="n3", state="absent")
+    assert (told.told, len(looks), told.warnings) == ((False, True), 3, "[]")
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_a_holder_without_a_live_record_can_not_be_drained(fleet: WrittenFleet, ask: Ask, check: bool) -> None:
     """Somebody holds the lock with its value, and nobody is there to be asked."""
