@@ -81,6 +81,12 @@ def test_the_holder_is_drained_after_a_handover(stage: Stage, ask: Ask) -> None:
     assert (done.told, done["drained"], done["outcome"]) == ((False, True), True, "done")
     assert stage.holder().name == done["holder"] != holder.name
     assert ask("validator_drain", node=holder.name).told == (False, False)
+
+    def is_member() -> bool:
+        """It has no record while its neard starts again."""
+        return holder.name in [each["node"] for each in ask("validator_info")["members"]]
+
+    eventually(is_member, 60, "the former holder is a member again")
     refused = ask("validator_handover", target=holder.name)
     assert (refused["reason"], "is drained" in refused["msg"]) == ("no_candidate", True), refused["msg"]
     assert ask("validator_drain", node=holder.name, state="absent").told == (False, True)
