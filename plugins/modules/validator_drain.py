@@ -151,6 +151,8 @@ except (ImportError, SyntaxError):
 
 HEARD = 15.0
 """Seconds for a node to say that it has heard of the mark: three times as long as it may take to look."""
+SPREAD = 6.0
+"""Seconds after which the other nodes know what a node says of itself; they read it every 5."""
 LOOK = 0.5
 """Seconds between two looks."""
 
@@ -269,12 +271,17 @@ def _wait_until_heard(module: AnsibleModule, to: Connection, node: str, how: Man
 
 
 def _wait_until_forgotten(module: AnsibleModule, to: Connection, node: str) -> None:
-    """Wait until the node knows that it is drained no more; until then it refuses a handover."""
-    end = time.monotonic() + HEARD
+    """Wait until the node knows that it is drained no more, and the holder, too; until then a handover to it is refused."""
+    end, said = time.monotonic() + HEARD, False
     while True:
         try:
-            if not _says(look(to), node, drained=True):
+            overview = look(to)
+            if not _says(overview, node, drained=True):
+                # Only who has said that it is drained is believed so by the others.
+                if said and _says(overview, node, drained=False):
+                    time.sleep(SPREAD)
                 return
+            said = True
         except ConsulError as error:
             module.warn(f"the mark is taken away, but it can't be seen whether {node} has heard of it: {error}")
             return

@@ -24,6 +24,7 @@ Ask = Callable[..., Answer]
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """The nodes of a written fleet never say that they have heard of a mark."""
     monkeypatch.setattr(module("validator_drain"), "HEARD", 0.0)
+    monkeypatch.setattr(module("validator_drain"), "SPREAD", 0.0)
 
 
 def takes_it_meanwhile(fleet: WrittenFleet, monkeypatch: pytest.MonkeyPatch) -> None:
