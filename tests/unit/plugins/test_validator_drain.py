@@ -137,9 +137,8 @@ def test_who_takes_the_lock_before_the_mark_and_can_not_hand_over_is_told(
     assert "n2 is drained, but had taken the lock before it knew that: n2 holds the lock, and " in told["msg"]
 
 
-def test_it_waits_until_the_node_knows(fleet: WrittenFleet, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = ask("validator_drain", node="n2")
-    assert "n2 is drained, but has not said within 0 s that it knows" in told.warnings
+def at_the_third_look(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> list[object]:
+    """The node says something else when the module looks for the third time, for which it has time. All looks."""
     drain = module("validator_drain")
     monkeypatch.setattr(drain, "HEARD", 60.0)
     real, looks = drain.look, []
@@ -147,10 +146,17 @@ def test_it_waits_until_the_node_knows(fleet: WrittenFleet, ask: Ask, monkeypatc
     def look(to: object) -> object:
         looks.append(to)
         if len(looks) == 3:
-            fleet.join("n3", ineligible=("drained",))
+            change()
         return real(to)
 
     monkeypatch.setattr(drain, "look", look)
+    return looks
+
+
+def test_it_waits_until_the_node_knows(fleet: WrittenFleet, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ask("validator_drain", node="n2")
+    assert "n2 is drained, but has not said within 0 s that it knows" in told.warnings
+    looks = at_the_third_look(monkeypatch, lambda: fleet.join("n3", ineligible=("drained",)))
     told = ask("validator_drain", node="n3")
     assert (told.told, len(looks), told.warnings) == ((False, True), 3, "[]")
 
@@ -165,17 +171,7 @@ def test_it_waits_until_the_node_knows_that_it_may_again(
     assert (told.told, told["drained"]) == ((False, True), False)
     assert "n3 has not said within 0 s that it knows" in told.warnings
     ask("validator_drain", node="n3")
-    drain = module("validator_drain")
-    monkeypatch.setattr(drain, "HEARD", 60.0)
-    real, looks = drain.look, []
-
-    def look(to: object) -> object:
-        looks.append(to)
-        if len(looks) == 3:
-            fleet.join("n3", eligible=True)
-        return real(to)
-
-    monkeypatch.setattr(drain, "look", look)
+    looks = at_the_third_look(monkeypatch, lambda: fleet.join("n3", eligible=True))
     told = ask("validator_drain", node="n3", state="absent")
     assert (told.told, len(looks), told.warnings) == ((False, True), 3, "[]")
 
