@@ -216,17 +216,19 @@ def told_since(node: FleetNode, start: int, *words: str, deadline: float = BUSY)
 
 
 def rested(stage: Stage, hold_off: float = float(SHORT_HOLD_OFF["KUUTAMO_HOLD_OFF"])) -> FleetNode:
-    """A healthy fleet whose holder is also past the hold-off (seconds) of the failure that made it the holder."""
+    """A healthy fleet whose holder would let the lock go: it is past the hold-off (seconds) of the failure that made it the
+    holder, and has heard of the end of every pause, which it may do seconds later than the standbys.
+    """
     holder = stage.healthy()
-    if stage.term() == 1:
-        return holder  # the first holder of all succeeds nobody
-    eventually(
-        lambda: (
-            holder.metrics().value("kuutamod_lock_held_seconds") > hold_off and "hold-off" not in holder.metrics().reasons()
-        ),
-        hold_off + BUSY,
-        f"{holder.name} has held the lock for longer than the hold-off, and its own last crash is longer ago",
-    )
+    first = stage.term() == 1  # it succeeds nobody
+
+    def lets_go() -> bool:
+        metrics = holder.metrics()
+        if {"hold-off", "paused", "drained"} & metrics.reasons():
+            return False
+        return first or metrics.value("kuutamod_lock_held_seconds") > hold_off
+
+    eventually(lets_go, hold_off + BUSY, f"{holder.name} has nothing that makes it keep the lock")
     return holder
 
 
