@@ -100,30 +100,32 @@ class Log:
         """Lines that were lost since the start because the stream was blocked or broken."""
         return self._writer.dropped
 
-    def debug(self, msg: str, /, **fields: object) -> None:
-        """For finding faults in kuutamod itself."""
-        self.write(Level.DEBUG, msg, fields.items())
+    def debug(self, msg: str, /, **fields: object) -> bool:
+        """For finding faults in kuutamod itself. See ``write``."""
+        return self.write(Level.DEBUG, msg, fields.items())
 
-    def info(self, msg: str, /, **fields: object) -> None:
-        """What an operator wants to read afterwards."""
-        self.write(Level.INFO, msg, fields.items())
+    def info(self, msg: str, /, **fields: object) -> bool:
+        """What an operator wants to read afterwards. See ``write``."""
+        return self.write(Level.INFO, msg, fields.items())
 
-    def warning(self, msg: str, /, **fields: object) -> None:
-        """Something is wrong and the supervisor goes on by itself."""
-        self.write(Level.WARNING, msg, fields.items())
+    def warning(self, msg: str, /, **fields: object) -> bool:
+        """Something is wrong and the supervisor goes on by itself. See ``write``."""
+        return self.write(Level.WARNING, msg, fields.items())
 
-    def error(self, msg: str, /, **fields: object) -> None:
-        """Somebody has to do something."""
-        self.write(Level.ERROR, msg, fields.items())
+    def error(self, msg: str, /, **fields: object) -> bool:
+        """Somebody has to do something. See ``write``."""
+        return self.write(Level.ERROR, msg, fields.items())
 
-    def write(self, level: Level, msg: str, fields: Iterable[tuple[str, object]]) -> None:
-        """One line; a field that is None is left out, ``term`` goes to the front."""
+    def write(self, level: Level, msg: str, fields: Iterable[tuple[str, object]]) -> bool:
+        """One line; a field that is None is left out, ``term`` goes to the front. False: it is a repeat, held back."""
         if level < self._level:
-            return
+            return True
         pairs = _pairs(msg, fields)
         repeats = self._repeats(level, pairs)
-        if repeats is not None:
-            self._writer.put(self._line(level, (*pairs, ("repeated", repeats)) if repeats else pairs))
+        if repeats is None:
+            return False
+        self._writer.put(self._line(level, (*pairs, ("repeated", repeats)) if repeats else pairs))
+        return True
 
     def flush(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until all lines are out; False when they are not. Blocks: not on a loop."""

@@ -18,7 +18,7 @@ GUARD_WAIT = 20.0
 PAUSE = 0.1
 
 
-async def take_home(home: Path, node_id: str, clock: Clock, say: Callable[[str], None]) -> HomeLock:
+async def take_home(home: Path, node_id: str, clock: Clock, say: Callable[[str], object]) -> HomeLock:
     """The home's lock. :raises HomeBusy: another supervisor has it. :raises OSError: the home is not writable."""
     pid = os.getpid()
     owner = Owner(node_id, pid, start_time(pid), socket.gethostname())

@@ -3,31 +3,41 @@
 
 from __future__ import annotations
 
+import math
+
 from .core import actions as ac
 from .core import events as ev
 from .core.model import NodeState, label, phase
-from .log import Log
+from .log import REPEAT_WINDOW, Log
 from .notify import Notifier
 
 
 class Teller:
-    """``said`` is the sentence of the last decision."""
+    """``said`` is the sentence of the last decision.
+
+    A node that comes back to what it has told a moment ago is held back by the log as a repeat. It tells it once the repeat
+    window has passed, so that the last line is true of a node that stays as it is.
+    """
 
     def __init__(self, log: Log, notifier: Notifier) -> None:
         self._log = log
         self._notifier = notifier
+        self._serious = False
+        self._owed_at = math.inf
         self.said = ""
 
     def decided(self, state: NodeState, decision: ac.Decision, now: float) -> None:
         """A decision: what, why, when the next is due; told when the sentence is a new one. ``now`` in boottime seconds."""
-        if decision.why == self.said:
+        if decision.why != self.said:
+            self.said = decision.why
+            urgent = any(isinstance(a, ac.KillChild | ac.GiveUp) for a in decision.actions)
+            self._serious = urgent or decision.why.startswith("cannot fence")
+            self._notifier.status(f"{label(state).value}: {decision.why}")
+        elif now < self._owed_at:
             return
-        self.said = decision.why
-        urgent = any(isinstance(a, ac.KillChild | ac.GiveUp) for a in decision.actions)
-        serious = urgent or decision.why.startswith("cannot fence")
-        say = self._log.warning if serious else self._log.info
-        say(decision.why, **_fields(state), next=f"{decision.wake_at - now:.1f}s")
-        self._notifier.status(f"{label(state).value}: {decision.why}")
+        say = self._log.warning if self._serious else self._log.info
+        told = say(decision.why, **_fields(state), next=f"{decision.wake_at - now:.1f}s")
+        self._owed_at = math.inf if told else now + REPEAT_WINDOW
 
     def heard(self, before: NodeState, event: ev.Event, state: NodeState) -> None:
         """What an operator should read though no decision follows from it at once."""

@@ -34,7 +34,7 @@ class HookProcess:
     no longer read; so a child that keeps it open holds nobody up.
     """
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], say: Callable[[str], object]) -> None:
         """``process`` leads a session. ``say`` gets each line of its output; call it on the loop."""
         assert process.stdout is not None
         self._loop = asyncio.get_running_loop()
@@ -118,7 +118,7 @@ class Starter:
         self._lane = Lane("hook-start")
 
     async def start(
-        self, argv: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None], deadline: float
+        self, argv: Sequence[str], environment: Mapping[str, str], say: Callable[[str], object], deadline: float
     ) -> HookProcess:
         """The hook, started. :raises OSError, Overrun: it was not, within ``deadline`` seconds; nor will it be later."""
         birth = _Birth(argv, environment)

@@ -302,7 +302,7 @@ class HookRunner:
         finally:
             lane.abandon()
 
-    def _says(self, path: Path) -> Callable[[str], None]:
+    def _says(self, path: Path) -> Callable[[str], object]:
         return lambda line: self._log.info("output of a hook", hook=path.name, line=line)
 
 

@@ -94,7 +94,7 @@ class NeardProcess:
         consul: dict[str, Any],
         clock: Clock,
         post: Callable[[ev.Event], None],
-        say: Callable[[str], None],
+        say: Callable[[str], object],
     ) -> None:
         self._files = files
         self._identity = identity
