@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from unit.plugins.rig import collections
+from unit.plays import ansible_playbook
 
 ROOT = Path(__file__).parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
@@ -53,18 +50,8 @@ def test_the_example_of_a_role_is_a_play_that_ansible_takes(role: str, tmp_path:
     assert any(f"kuutamo.near.{role}" in str(play["roles"]) for play in plays), "its README shows how to use it"
     (tmp_path / "play.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
     (tmp_path / "hosts").write_text("[consul_servers]\nnode0\n[validators]\nnode0\n")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    ours = {"ANSIBLE_COLLECTIONS_PATH": str(collections()), "ANSIBLE_HOME": str(tmp_path / "home"), "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "--syntax-check", "-i", "hosts", "play.yml"],
-        cwd=tmp_path,
-        env={**kept, **ours},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ansible_playbook(tmp_path, "--syntax-check", "-i", "hosts", "play.yml")
+    assert done.code == 0, done.out
 
 
 @pytest.mark.parametrize("role", ROLES)

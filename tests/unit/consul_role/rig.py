@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of the role consul run by Ansible on this machine, with a systemd, a Consul and a program that are made up."""
+"""What the role consul meets when its parts run on this machine: a systemd, a Consul and a program that are made up."""
 
 from __future__ import annotations
 
-import ast
 import json
-import os
-import re
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,91 +14,11 @@ from typing import Any
 
 import certifi
 
-from unit.plugins.rig import collections
+from unit.plays import Json
 
-Json = dict[str, Any]
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "consul"
-FATAL = re.compile(r"^fatal: \[([^\]]+?)(?: -> [^\]]+)?\]: (?:FAILED|UNREACHABLE)! => (\{.*\})$", re.MULTILINE)
 ACCOUNT = "pool.near"
 TOKEN = "11111111-1111-4111-8111-111111111111"
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a playbook ended. ``faults``: what each host that failed said, the last one."""
-
-    code: int
-    out: str
-
-    @property
-    def faults(self) -> dict[str, str]:
-        return {host: str(_result(text).get("msg", text)) for host, text in FATAL.findall(self.out)}
-
-
-def _result(text: str) -> Json:
-    try:
-        found: Json = json.loads(text)
-    except ValueError:
-        found = ast.literal_eval(text)
-    return found
-
-
-def play(
-    folder: Path,
-    tasks: Sequence[Json],
-    hosts: Mapping[str, Json],
-    *arguments: str,
-    groups: Mapping[str, Sequence[str]] | None = None,
-    extra: Mapping[str, Any] | None = None,
-    path: Path | None = None,
-    alone: bool = False,
-) -> Run:
-    """Run these tasks on hosts that all are this machine. ``extra`` outranks everything.
-
-    ``path`` has programs that come before this machine's, or are all there are when they are ``alone``.
-    """
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    children: Json = {name: {"hosts": {each: {} for each in members}} for name, members in (groups or {}).items()}
-    inventory = {"all": {"hosts": {name: {**local, **given} for name, given in hosts.items()}, "children": children}}
-    (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
-    book = [{"hosts": "all", "gather_facts": False, "tasks": list(tasks)}]
-    (folder / "play.json").write_text(json.dumps(book), encoding="utf-8")
-    (folder / "extra.json").write_text(json.dumps(dict(extra or {})), encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    ours = {
-        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_PIPELINING": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    if path is not None:
-        ours["PATH"] = str(path) if alone else f"{path}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            "--inventory=hosts.json",
-            "--extra-vars=@extra.json",
-            *arguments,
-            "play.json",
-        ],
-        cwd=folder,
-        env={**kept, **ours},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout + done.stderr)
-
-
-def of_role(tasks_from: str, **variables: Any) -> Json:
-    """The task that runs one part of the role."""
-    return {
-        "name": f"The role's {tasks_from}",
-        "ansible.builtin.include_role": {"name": "kuutamo.near.consul", "tasks_from": tasks_from},
-        "vars": variables,
-    }
 
 
 def program(folder: Path, name: str, text: str) -> Path:

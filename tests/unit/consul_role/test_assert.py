@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 import yaml
 
-from unit.consul_role.rig import ACCOUNT, ROLE, TOKEN, Run, of_role, play
+from unit.consul_role.rig import ACCOUNT, ROLE, TOKEN
 from unit.consul_role.values import FACTS, GOSSIP, value
+from unit.plays import Json, Run, include, play
 
-Json = dict[str, Any]
 GOOD: Json = {
     "consul_source": "installed",
     "consul_gossip_key": GOSSIP,
@@ -81,7 +80,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "vars": {"__plain": FACTS},
     }
     groups = {"consul_servers": ["plain", "extra", "arm64"], "validators": list(hosts)}
-    return play(tmp_path_factory.mktemp("assert"), [facts, of_role("assert")], hosts, "--forks=4", groups=groups)
+    return play(tmp_path_factory.mktemp("assert"), [facts, include("consul", "assert")], hosts, "--forks=4", groups=groups)
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))

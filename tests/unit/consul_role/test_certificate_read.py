@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from unit.consul_role.rig import Host, of_role, play
+from unit.consul_role.rig import Host
 from unit.consul_role.values import value
+from unit.plays import include, play
 from unit.plugins.tls import Authority, Pair
 
 
@@ -90,7 +91,7 @@ def test_the_agent_reads_it_then_and_only_then(tmp_path: Path, unread: bool) -> 
         "__consul_written": {"paths": []},
         "__consul_tls_files": {"changed": False},
     }
-    done = play(tmp_path, [of_role("service")], {"a": {}}, extra=given, path=host.programs)
+    done = play(tmp_path, [include("consul", "service")], {"a": {}}, extra=given, programs=host.programs)
     assert done.code == 0, done.out
     assert host.done == (["reload consul.service"] if unread else [])
     assert f"changed={int(unread)}" in done.out

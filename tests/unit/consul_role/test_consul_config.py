@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from unit.consul_role.values import value
+from unit.plays import Json
 
-Json = dict[str, Any]
 VERSIONS = ["1.8.7", "1.11.11", "1.12.9", "1.14.11", "1.22.1", "2.0.0"]
 TLS = "/etc/consul.d/tls"
 COMMON: Json = {

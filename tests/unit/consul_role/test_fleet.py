@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from unit.consul_role.rig import Run, of_role, play
-
-Json = dict[str, Any]
+from unit.plays import Json, Run, include, play
 
 
 def host(https: bool | None, *, runs: bool = True, ca: bool = True) -> Json:
@@ -24,7 +21,11 @@ def host(https: bool | None, *, runs: bool = True, ca: bool = True) -> Json:
 
 def check(folder: Path, hosts: dict[str, Json], *arguments: str) -> Run:
     return play(
-        folder, [of_role("fleet")], hosts, *arguments, groups={"consul_servers": list(hosts), "validators": list(hosts)}
+        folder,
+        [include("consul", "fleet")],
+        hosts,
+        *arguments,
+        groups={"consul_servers": list(hosts), "validators": list(hosts)},
     )
 
 

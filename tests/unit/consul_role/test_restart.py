@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from unit.consul_role.rig import ACCOUNT, Cluster, Host, Run, cluster, of_role, play
+from unit.consul_role.rig import ACCOUNT, Cluster, Host, cluster
+from unit.plays import Run, include, play
 
 Change = Callable[[Cluster, str], object]
 LOCK = f"kv/kuutamod-leader/{ACCOUNT}"
@@ -108,7 +109,7 @@ def _go(folder: Path, cases: dict[str, Case], *arguments: str) -> Told:
             given[name] = {"part": case.part, "path": path, "outage": case.outage, "case": variables}
         # As facts, which outrank the role's own variables and leave all hosts in one include.
         facts = {name: f"{{{{ case['{name}'] }}}}" for name in names} | {"consul_restart_allow_outage": "{{ outage }}"}
-        task = of_role("{{ part }}")
+        task = include("consul", "{{ part }}")
         task["ansible.builtin.include_role"]["apply"] = {"environment": {"PATH": "{{ path }}"}}
         tasks = [{"name": "Say where all of it is", "ansible.builtin.set_fact": facts}, task]
         run = play(folder, tasks, given, "--forks=3", *arguments, groups={"validators": list(cases)})

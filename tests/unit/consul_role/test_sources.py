@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
-from unit.consul_role.rig import ROLE, Run, of_role, play
+from unit.consul_role.rig import ROLE
 from unit.consul_role.values import value
+from unit.plays import Json, Run, include, play
 
-Json = dict[str, Any]
 VERSION = "1.20.2"
 PROGRAM = f"#!/bin/sh\necho Consul v{VERSION}\n"
 SEEN: Json = {"target": "", "sha256": "", "owner": "", "mode": "", "exists": False}
@@ -88,7 +88,7 @@ def release(site: Path, signer: Signer, machine: str = "amd64") -> Path:
 def run(folder: Path, part: str, hosts: dict[str, Json], **more: Any) -> Run:
     always = {"__consul_host": {"paths": {"/usr/local/bin/consul": SEEN}, "commands": {}}, "consul_version": VERSION}
     given = {name: {"consul_cache_dir": str(folder / f"cache-{name}"), **always, **each} for name, each in hosts.items()}
-    return play(folder, [NEEDS, of_role(part), TELL], given, "--check", **more)
+    return play(folder, [NEEDS, include("consul", part), TELL], given, "--check", **more)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_controller_without_gnupg_is_told_so(tmp_path: Path, source: str) -> N
     key = tmp_path / "key.asc"
     key.write_text("no key\n")
     files = {f"consul_{source}_key_file": str(key), f"consul_{source}_url": f"file://{tmp_path}"}
-    done = run(tmp_path, f"install_{source}", {"a": {"consul_source": source, **files}}, path=programs, alone=True)
+    done = run(tmp_path, f"install_{source}", {"a": {"consul_source": source, **files}}, programs=programs, alone=True)
     missing = "gpg and no gpgv" if source == "release" else "gpg to check"
     assert f"consul_source is {source}, and the controller has no {missing}" in done.faults["a"], done.out
 

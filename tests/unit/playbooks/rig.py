@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unit.plays import Json, Run, ansible_playbook
 from unit.plugins.rig import collections
 
 ROOT = Path(__file__).resolve().parents[3]
-Json = dict[str, Any]
 
 
 def rules(name: str, kind: str = "plugin_utils") -> Any:
@@ -92,23 +90,10 @@ def node(kuutamod: str = "k1", neard: str = "n1", **changes: Any) -> Json:
     return {**plain, **changes}
 
 
-def playbook(
-    name: str, inventory: Mapping[str, Any] | None, folder: Path, *arguments: str
-) -> subprocess.CompletedProcess[str]:
+def playbook(name: str, inventory: Mapping[str, Any] | None, folder: Path, *arguments: str) -> Run:
     """Run a playbook of the collection on an inventory; nothing is contacted unless the playbook gets that far."""
-    settings = folder / "ansible.cfg"
-    settings.write_text("[defaults]\n", encoding="utf-8")
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), f"kuutamo.near.{name}", *arguments]
+    given: tuple[str, ...] = ()
     if inventory is not None:
-        file = folder / "hosts.json"
-        file.write_text(json.dumps(inventory), encoding="utf-8")
-        command += ["-i", str(file)]
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-        "ANSIBLE_CONFIG": str(settings),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "ANSIBLE_LOCALHOST_WARNING": "0",
-    }
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=folder)
+        (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+        given = ("--inventory=hosts.json",)
+    return ansible_playbook(folder, f"kuutamo.near.{name}", *given, *arguments)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import uuid
@@ -18,13 +16,13 @@ from typing import Any
 import pytest
 
 from kuutamo_localnet.consul import ConsulServer
-from unit.playbooks.rig import ROOT, Json
-from unit.plugins.rig import address, collections, run
+from unit.playbooks.rig import ROOT
+from unit.plays import HERE, Json, Run, ansible_playbook
+from unit.plugins.rig import address, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:consul.base")
 
 TASKS = ROOT / "playbooks/tasks"
-HERE: Json = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 AWAY: Json = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 
@@ -45,7 +43,7 @@ class Playing:
     hosts: Json = field(default_factory=lambda: {"a": HERE, "b": HERE})
     variables: Json = field(default_factory=dict)
 
-    def play(self, *tasks: Json) -> subprocess.CompletedProcess[str]:
+    def play(self, *tasks: Json) -> Run:
         """Run the tasks on both hosts, with all that the playbooks' plays have."""
         asked = {"account_id": self.account, **address(self.consul.url)}
         play = {
@@ -61,21 +59,7 @@ class Playing:
         (self.folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
         inventory = {"all": {"children": {"validators": {"hosts": self.hosts}}}}
         (self.folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
-        (self.folder / "ansible.cfg").write_text("[defaults]\nnocolor = true\n", encoding="utf-8")
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "play.yml", "-i", "hosts.yml"],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-                "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
-                "ANSIBLE_HOME": str(self.folder / "ansible"),
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return ansible_playbook(self.folder, "play.yml", "-i", "hosts.yml")
 
     def maintain(self, **options: Any) -> Any:
         """The module, run from here: somebody else's hand."""
@@ -111,13 +95,13 @@ def test_work_is_done_under_the_lock_and_the_lock_is_given_back(playing: Playing
             {"name": "It is ours", "ansible.builtin.assert": {"that": "seen.maintenance.reason == 'a test'"}},
         )
     )
-    assert done.returncode == 0, done.stdout
+    assert done.code == 0, done.out
     assert not playing.locked()
 
 
 def test_the_lock_is_given_back_when_the_work_fails(playing: Playing) -> None:
     done = playing.play(work(playing, {"name": "Fail", "ansible.builtin.fail": {"msg": "as it must"}}))
-    assert (done.returncode, "as it must" in done.stdout) == (2, True)
+    assert (done.code, "as it must" in done.out) == (2, True)
     assert not playing.locked()
 
 
@@ -129,8 +113,8 @@ def test_the_lock_is_given_back_through_another_host_where_the_one_that_took_it_
         "when": "inventory_hostname == 'a'",
     }
     done = playing.play(work(playing, lost))
-    assert (done.returncode != 0, "unreachable=1" in done.stdout) == (True, True), done.stdout
-    assert "changed: [a]" in done.stdout  # it has taken the lock
+    assert (done.code != 0, "unreachable=1" in done.out) == (True, True), done.out
+    assert "changed: [a]" in done.out  # it has taken the lock
     assert not playing.locked()
 
 
@@ -144,9 +128,9 @@ def test_a_lock_that_nobody_can_give_back_is_told(playing: Playing) -> None:
             "module_defaults": away,
         }
     )
-    assert told.returncode == 2, told.stdout
-    assert "The maintenance lock could not be given back" in told.stdout
-    assert "break_maintenance_lock=true" in told.stdout
+    assert told.code == 2, told.out
+    assert "The maintenance lock could not be given back" in told.out
+    assert "break_maintenance_lock=true" in told.out
     assert playing.locked()
 
 
@@ -154,10 +138,10 @@ def test_the_lock_of_a_dead_run_keeps_the_next_one_off_until_the_operator_says_t
     playing.maintain(reason="a dead run")
     nothing = {"name": "Nothing", "ansible.builtin.meta": "noop"}
     refused = playing.play(work(playing, nothing))
-    assert (refused.returncode, "a dead run" in refused.stdout) == (2, True), refused.stdout
+    assert (refused.code, "a dead run" in refused.out) == (2, True), refused.out
     assert playing.locked()
     playing.variables = {"break_maintenance_lock": True}
-    assert playing.play(work(playing, nothing)).returncode == 0
+    assert playing.play(work(playing, nothing)).code == 0
     assert not playing.locked()
 
 
@@ -165,9 +149,9 @@ def test_without_any_consul_the_work_is_done_and_the_operator_is_told(playing: P
     playing.hosts = {"a": {**HERE, "ansible_python_interpreter": sys.executable}}
     playing.variables = {"__fleet_python": "/nowhere/python"}
     done = playing.play(work(playing, {"name": "Work", "ansible.builtin.debug": {"msg": "it is done"}}))
-    assert done.returncode == 0, done.stdout
-    assert "works without the maintenance lock" in done.stdout
-    assert "it is done" in done.stdout
+    assert done.code == 0, done.out
+    assert "works without the maintenance lock" in done.out
+    assert "it is done" in done.out
 
 
 class Chain(ThreadingHTTPServer):
@@ -233,6 +217,6 @@ def test_the_wait_for_an_epoch_ends_when_it_has_come_and_keeps_the_lock(
             {"name": "It has come", "ansible.builtin.assert": {"that": "__rotation_reached"}},
         )
     )
-    assert done.returncode == 0, done.stdout
+    assert done.code == 0, done.out
     assert neard.looks == 3
     assert not playing.locked()

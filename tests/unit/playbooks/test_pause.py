@@ -8,14 +8,13 @@ import os
 import pty
 import select
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from unit.playbooks.rig import ROOT
-from unit.plugins.rig import collections
+from unit.plays import PROGRAM, environment
 
 DEADLINE = 90.0
 PLAY = [
@@ -43,21 +42,14 @@ def roll(folder: Path, answers: list[str] | None, *arguments: str) -> tuple[int,
     """The pauses of three nodes, at a terminal with these answers, or at no terminal: status, output, seconds."""
     file = folder / "roll.yml"
     file.write_text(json.dumps(PLAY), encoding="utf-8")
-    settings = folder / "ansible.cfg"
-    settings.write_text("[defaults]\nnocolor = true\nlocalhost_warning = false\n", encoding="utf-8")
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(file), "-i", "localhost,", *arguments]
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-        "ANSIBLE_CONFIG": str(settings),
-        "ANSIBLE_HOME": str(folder / "ansible"),
-    }
+    command = [PROGRAM, str(file), "-i", "localhost,", *arguments]
+    given = environment(folder)
     began = time.monotonic()
     child, terminal = pty.fork()
     if child == 0:
         if answers is None:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.execve(command[0], command, environment)
+        os.execve(PROGRAM, command, given)
     shown = _talk(terminal, answers or [], began + DEADLINE)
     if time.monotonic() > began + DEADLINE:
         os.kill(child, signal.SIGKILL)

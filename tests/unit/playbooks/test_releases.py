@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from unit.playbooks.rig import Json, node, rules
+from unit.playbooks.rig import node, rules
+from unit.plays import Json
 
 
 def host(runs: str, *installed: str, what: str = "neard", python: str = "3.13") -> Json:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from unit.playbooks.rig import Json, fleet, member, node, rules, three
+from unit.playbooks.rig import fleet, member, node, rules, three
+from unit.plays import Json
 
 ALL = ("a", "b", "c")
 NOW = 1_000_000.0

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from unit.playbooks.rig import Json, fleet, member, node, rules, three
+from unit.playbooks.rig import fleet, member, node, rules, three
+from unit.plays import Json
 
 _rolling, _protocol = rules("_rolling"), rules("_protocol")
 Target = _rolling.Target

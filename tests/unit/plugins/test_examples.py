@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,9 @@ import yaml
 
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulServer
+from unit.plays import HERE, ansible_playbook
 from unit.plugins.obedient import Obedient
-from unit.plugins.rig import address, collections, module
+from unit.plugins.rig import address, module
 
 ACCOUNT = "validator.pool.near"
 """The account in the examples; their nodes are host-a and so on."""
@@ -36,21 +34,10 @@ def play(server: ConsulServer, tasks: list[dict[str, Any]], directory: Path, **d
         }
     ]
     (directory / "play.yml").write_text(yaml.safe_dump(book, sort_keys=False))
-    (directory / "hosts").write_text(f"host-a ansible_connection=local ansible_python_interpreter={sys.executable}\n")
-    (directory / "ansible.cfg").write_text("[defaults]\nlocalhost_warning = false\n")
-    program = Path(sys.executable).parent / "ansible-playbook"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "CONSUL_", "KUUTAMO_"))}
-    env = {
-        **kept,
-        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-        "ANSIBLE_HOME": str(directory / "home"),
-        "LC_ALL": "C.UTF-8",
-    }
-    argv = [str(program), "-i", str(directory / "hosts"), "--diff", str(directory / "play.yml")]
-    done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    (directory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"host-a": HERE}}}))
+    done = ansible_playbook(directory, "-i", "hosts.yml", "--diff", "play.yml")
+    assert done.code == 0, done.out
+    return done.out
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unit.roles.rig import Json, include, play, systemctl
+from unit.plays import Json, include, play
+from unit.roles.rig import systemctl
 
 HOSTS: dict[str, Json] = {"node0": {}, "node1": {}}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from neard_standin.keys import generate_key_file, generate_node_key
-from unit.roles.rig import Json, Run, include, play, systemctl
+from unit.plays import Json, Run, include, play
+from unit.roles.rig import systemctl
 
 ACCOUNT = "fleet.near"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="keys are kept as root")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.roles.rig import Json, Run, include, play
+from unit.plays import Json, Run, include, play
 
 CARGO = """#!/bin/sh
 if [ "$1" = --version ]; then echo "cargo 1.86.0"; exit; fi
@@ -92,13 +92,13 @@ def builder(tmp_path: Path) -> Builder:
 def test_each_tag_is_built_once_for_all_that_want_it(builder: Builder) -> None:
     hosts = {name: builder.host(name, tag) for name, tag in (("a", "2.11.0"), ("b", "2.12.0"), ("c", "2.11.0"))}
     planned = builder.run(hosts, "--check")
-    assert planned.code == 0, planned.said
+    assert planned.code == 0, planned.out
     assert planned.told("is not built yet; it would be built on localhost")
     assert builder.built() == []
     first = builder.run(hosts)
-    assert first.code == 0, first.said
+    assert first.code == 0, first.out
     assert sorted(builder.built()) == [f"{BUILD} of 2.11.0", f"{BUILD} of 2.12.0"]
-    taken = {name: line for line in first.said.split('"') for name in hosts if line.startswith(f"{name} takes ")}
+    taken = {name: line for line in first.out.split('"') for name in hosts if line.startswith(f"{name} takes ")}
     assert taken["a"].removeprefix("a takes ") == taken["c"].removeprefix("c takes ") != taken["b"].removeprefix("b takes ")
     assert "unbuilt" not in "".join(taken.values())
 
@@ -107,7 +107,7 @@ def test_each_tag_is_built_once_for_all_that_want_it(builder: Builder) -> None:
         program.unlink()
     builder.placed = {"a": [taken["a"].removeprefix("a takes ")], "b": [taken["b"].removeprefix("b takes ")]}
     again = builder.run({name: builder.host(name, "2.12.0" if name == "b" else "2.11.0") for name in ("a", "b", "c")})
-    assert again.code == 0, again.said
+    assert again.code == 0, again.out
     assert builder.built() == [f"{BUILD} of 2.11.0"]
     assert again.told(taken["a"])
     assert again.told(taken["b"])

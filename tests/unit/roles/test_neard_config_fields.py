@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from unit.collection.tracked import ROOT
-from unit.roles.rig import Json, play
+from unit.plays import Json, play
 
 ROLE = ROOT / "roles/neard"
 BOOT = ["ed25519:9fDV8dfBz7kxPKQpKJpKDEHyTjUA5cTgvD2GLNmRfNoa@203.0.113.1:24567"]
@@ -50,7 +50,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
     ]
     given = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | {"kuutamod_account_id": "fleet.near"}
     done = play(folder, tasks, {name: {**given, **own} for name, own in HOSTS.items()})
-    assert done.code == 0, done.said
+    assert done.code == 0, done.out
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in HOSTS}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unit.roles.rig import Json, facts, include, play
+from unit.plays import Json, include, play
+from unit.roles.rig import facts
 
 NEARD: Json = {"neard_version": "2.11.0", "neard_archive": "/neard", "neard_sha256": "0" * 64}
 KUUTAMOD: Json = {"kuutamod_account_id": "fleet.near"}
@@ -46,6 +47,6 @@ def test_nothing_is_downloaded_in_check_mode(tmp_path: Path) -> None:
         "neard_install_dir": str(tmp_path / "opt"),
     }
     done = play(tmp_path, [include("neard", "bring", **given)], {"a": {}}, "--check")
-    assert done.code == 0, done.said
+    assert done.code == 0, done.out
     assert done.told("http://127.0.0.1:9/neard.tar.gz would be downloaded to")
     assert not (tmp_path / "none").exists()
