@@ -12,7 +12,7 @@ JOBS ?= 2
 # Some of the unit tests wait for a real Consul.
 WORKERS ?= 3
 # The scenarios wait most of the time.
-SCENARIOS ?= 3
+SCENARIOS ?= 4
 MINUTES ?= 5
 SEED ?=
 SEEDS ?= 1000
