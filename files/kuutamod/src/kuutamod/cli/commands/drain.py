@@ -61,7 +61,7 @@ def _mark(to: Connection, options: argparse.Namespace, end: End, otherwise: str)
     except ConsulError as error:
         why = failed(error, otherwise)
         return _end(replace(end, code=why.code, outcome=why.outcome, why=why.why), False)
-    announce(options, f"{node} is drained: it takes no lock until `kuutamoctl undrain {node}`.")
+    announce(options, f"{node} is drained; once it has read that it takes no lock until `kuutamoctl undrain {node}`.")
     return _end(end, True)
 
 
