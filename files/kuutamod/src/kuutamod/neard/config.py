@@ -7,16 +7,15 @@ Sources of the rules: nearcore's ``nearcore/src/config.rs`` (defaults, comments)
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..address import Address
 from . import jsonc
+from .durable import write_atomically
 
 CONFIG_FILE = "config.json"
 DEFAULT_RPC_ADDR = "0.0.0.0:3030"
@@ -216,24 +215,4 @@ def _shown(value: object) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Put ``text`` in the file's place; a link keeps pointing to it. :raises OSError: nothing changed."""
     path = path.resolve(strict=True)
-    before = path.stat()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8"))
-            with contextlib.suppress(PermissionError):  # neard runs as this user, so it can read the file either way
-                os.fchown(descriptor, before.st_uid, before.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_atomically(path, text, path.stat())

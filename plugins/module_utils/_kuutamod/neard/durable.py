@@ -1,0 +1,1 @@
+../../../../files/kuutamod/src/kuutamod/neard/durable.py
