@@ -98,6 +98,7 @@ def play(
     extra: Mapping[str, Any] | None = None,
     programs: Path | None = None,
     alone: bool = False,
+    timeout: float = 280.0,
     **variables: object,
 ) -> Run:
     """Run tasks on hosts that all are this machine, without facts.
@@ -111,7 +112,7 @@ def play(
     for name, content in (("hosts", inventory), ("play", [book]), ("extra", dict(extra or {}))):
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     files = ("--inventory=hosts.json", "--extra-vars=@extra.json", "play.json")
-    return ansible_playbook(folder, *files, *arguments, programs=programs, alone=alone)
+    return ansible_playbook(folder, *files, *arguments, programs=programs, alone=alone, timeout=timeout)
 
 
 def include(role: str, tasks_from: str, **variables: object) -> Json:

@@ -52,6 +52,8 @@ class Case:
     words: tuple[str, ...] = field(default=())
 
 
+pytestmark = pytest.mark.timeout(1000)  # all cases are one play
+
 UNKNOWN = ("who holds the validator's lock is not known",)
 CASES = {
     "plain": Case(restarted=True),
@@ -112,7 +114,7 @@ def _go(folder: Path, cases: dict[str, Case], *arguments: str) -> Told:
         task = include("consul", "{{ part }}")
         task["ansible.builtin.include_role"]["apply"] = {"environment": {"PATH": "{{ path }}"}}
         tasks = [{"name": "Say where all of it is", "ansible.builtin.set_fact": facts}, task]
-        run = play(folder, tasks, given, "--forks=3", *arguments, groups={"validators": list(cases)})
+        run = play(folder, tasks, given, "--forks=3", *arguments, groups={"validators": list(cases)}, timeout=900.0)
     return Told(run, hosts, clusters)
 
 

@@ -17,8 +17,8 @@ from unit.plugins.consul_rig import secret
 from unit.plugins.rig import Answer, address, run
 
 WANTED = secret()
-LOST = 0.6
-"""Seconds that a lost answer takes; the module waits 0.3."""
+LOST = 4.0
+"""Seconds that a lost answer takes; the module waits 2."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Consul:
 def bootstrap(consul: Callable[[str, str], Said], **options: Any) -> Answer:
     with answering(consul) as (url, _asked):
         return run(
-            "consul_acl", **{**address(url), "token": WANTED, "timeout": 0.3, "wait": 3.0, "bootstrap": True, **options}
+            "consul_acl", **{**address(url), "token": WANTED, "timeout": 2.0, "wait": 10.0, "bootstrap": True, **options}
         )
 
 
