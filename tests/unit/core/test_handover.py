@@ -96,6 +96,25 @@ def asked(request: Request = REQUEST, *members: MemberRecord) -> Desk:
 # --- the holder ---
 
 
+@pytest.mark.parametrize("well", [True, False])
+def test_only_what_was_read_after_the_request_refuses_it(well: bool) -> None:
+    """A node that could not take the lock seconds ago may be well by now; `kuutamoctl` has just seen that it is."""
+    sick = replace(CANDIDATE, eligible=False, ineligible=("no-answer",))
+    desk = Desk()
+    desk.validates(sick)
+    desk.run(3.0)
+    desk.asked()
+    desk.settle()
+    assert desk.steps() == [Step.PLANNED]
+    assert "reading the nodes' records anew: b is not eligible: no-answer" in desk.why
+    desk.step(1.0)
+    assert desk.has(ac.ReadFleet)
+    desk.fleet(ready() if well else sick)
+    desk.settle()
+    request = desk.written()
+    assert (request.outcome, request.marked(Step.CONFIRMED) is not None) == (None if well else Outcome.REFUSED, well)
+
+
 def test_the_holder_plans_waits_for_the_candidates_word_and_then_takes_the_key_from_neard() -> None:
     desk = asked()
     assert desk.steps() == [Step.PLANNED]

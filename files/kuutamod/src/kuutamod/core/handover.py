@@ -76,6 +76,8 @@ def course(state: NodeState, request: Request, now: float) -> Course:
     if (wait := _waiting_for(state, request)) and request.when != "now":
         return _wait(wait, Step.WAITING)  # what is wrong with the candidate by then is over, or is told when it is time
     candidate, fault = _candidate(state, request, now)
+    if fault and (state.fleet_read is None or state.fleet_read < state.desk.first_seen):
+        return _wait(f"reading the nodes' records anew: {fault}")  # what is older than the request may be over
     if fault:
         return _end(Outcome.REFUSED, fault)
     name = candidate.record.node_id if candidate is not None else ""
