@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,6 +205,7 @@ def stays(check: Callable[[], bool], seconds: float, what: str) -> None:
     end = boottime() + seconds
     while boottime() < end:
         assert check(), f"no longer: {what}"
+        time.sleep(0.05)
 
 
 RELEASE_RETRY = RETRY

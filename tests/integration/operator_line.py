@@ -78,3 +78,10 @@ def view(stage: Stage) -> dict[str, Any]:
 def flagged(stage: Stage, node: FleetNode, flag: str) -> bool:
     """Does the node's row have this flag?"""
     return any(each["node"] == node.name and flag in each["flags"] for each in view(stage)["nodes"])
+
+
+def in_order(phases: list[str]) -> bool:
+    """All phases in their order, but for "released": nothing orders the answer to the old holder's release and the take."""
+    steps = [step.value for step in Step if step is not Step.WAITING]
+    rest = [each for each in phases if each != Step.RELEASED.value]
+    return sorted(phases) == sorted(steps) and rest == [each for each in steps if each != Step.RELEASED.value]

@@ -21,7 +21,7 @@ from kuutamo_localnet.fleet_plan import FleetSpec, NodeSite
 from kuutamo_localnet.wait import eventually
 from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import Policy
-from kuutamod.core.protocol import LockRecord, lock_key
+from kuutamod.core.protocol import LockRecord, MemberRecord, lock_key, member_key
 from neard_standin.control import ONE_SHOTS, Behaviour
 from neard_standin.verdict import KeyInterval
 
@@ -85,8 +85,15 @@ class Stage:
                 node.start()
         holder = self.holder(deadline)
         for node in self.fleet.standbys(holder):
-            eventually(lambda node=node: ready(node), deadline, f"{node.name} is a ready standby")  # type: ignore[misc]
+            what = f"{node.name} is a ready standby, and says so"
+            eventually(lambda node=node: ready(node) and self.says_ready(node), deadline, what)  # type: ignore[misc]
         return holder
+
+    def says_ready(self, node: FleetNode) -> bool:
+        """Does the node's record say so, too? Its metrics know at once, the record is written with its next decision."""
+        entry = self.client().kv_get(member_key(self.account, node.name))
+        record = MemberRecord.from_json(entry.value) if entry is not None and entry.session else None
+        return record is not None and record.eligible
 
     def taken_over(self, old: FleetNode, within: float, *, back: bool = False) -> tuple[FleetNode, KeyInterval]:
         """The next holder and its key interval; fails with everybody's log when nobody takes over within ``within``.

@@ -159,7 +159,7 @@ def test_a_closed_pipe_kills_the_child(bench: Bench) -> None:
 
 def test_the_deadline_kills_the_child_and_not_before(bench: Bench) -> None:
     fence_at = now() + 1.5
-    bench.start(fence_at=fence_at)
+    bench.start(fence_at=fence_at, slow=60.0)  # the deadline may come before it is ready
     message = bench.hear()
     assert message["kind"] == wire.EXITED
     assert message["cause"] == "FENCE"
@@ -170,7 +170,7 @@ def test_the_deadline_kills_the_child_and_not_before(bench: Bench) -> None:
 
 def test_an_extension_moves_the_deadline_and_never_shortens_it(bench: Bench) -> None:
     first = now() + 2.0
-    bench.start(fence_at=first)
+    bench.start(fence_at=first, slow=60.0)
     wire.send(bench.end, wire.EXTEND, fence_at=first + 1.5, plan={})
     assert bench.hear()["kind"] == wire.ACK
     wire.send(bench.end, wire.EXTEND, fence_at=first - 1.0, plan={})
@@ -298,7 +298,7 @@ def test_the_guard_releases_the_lock_after_the_proof_of_death(tmp_path: Path, co
     plan = locked(consul)
     bench = Bench(tmp_path, ["http://127.0.0.1:1", consul.url])
     try:
-        bench.start(fence_at=now() + (1.5 if how == "fence" else 60), plan=plan)
+        bench.start(fence_at=now() + (2.0 if how == "fence" else 60), plan=plan, slow=60.0)
         if how == "orphaned":
             bench.end.shutdown(socket.SHUT_RDWR)
 
@@ -330,7 +330,7 @@ def test_a_lock_that_is_not_ours_any_more_is_left_alone(tmp_path: Path, consul: 
     other = locked(consul)
     bench = Bench(tmp_path, [consul.url])
     try:
-        bench.start(fence_at=now() + 1.0, plan=plan)
+        bench.start(fence_at=now() + 2.0, plan=plan, slow=60.0)
         assert bench.hear()["kind"] == wire.EXITED
         assert "taken already" in bench.hear()["outcome"]
         entry = consul.client().kv_get(KEY)

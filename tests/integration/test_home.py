@@ -13,7 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from integration.scenario import BUSY, SHORT_HOLD_OFF, Stage, heal, mark, ready, release_bound, single, told_since, unmoved
+from integration.scenario import (
+    BUSY,
+    LAW,
+    SHORT_HOLD_OFF,
+    Stage,
+    heal,
+    mark,
+    ready,
+    release_bound,
+    single,
+    told_since,
+    unmoved,
+)
 from kuutamo_localnet.fleet_node import FleetNode, Part
 from kuutamo_localnet.fleet_plan import FleetSpec, arguments, environment, make_node
 from kuutamo_localnet.ports import PortPool
@@ -66,7 +78,7 @@ def test_an_orphan_of_an_earlier_life_is_killed_and_replaced(stage: Stage) -> No
         node.start()
         told_since(node, start, f"killing neard pid {orphan.pid}, left on {node.plan.home} by an earlier kuutamod")
         assert orphan.wait(BUSY) == -signal.SIGKILL
-        eventually(lambda: ready(node), BUSY, f"{node.name} is a ready standby")
+        eventually(lambda: ready(node), LAW.guard_time + 2 * BUSY, f"{node.name} is a ready standby")
         assert node.pid(Part.NEARD) != orphan.pid
     assert "neard failed" not in node.log_text()[start:]
     assert stage.term() == term
@@ -88,7 +100,7 @@ def test_a_foreign_neard_on_the_home_is_named_and_waited_for(stage: Stage) -> No
         assert "starting neard as" not in node.log_text()[start:]
         foreign.terminate()
         assert foreign.wait(BUSY) == 0
-    eventually(lambda: ready(node), BUSY, f"{node.name} is a ready standby")
+    eventually(lambda: ready(node), LAW.guard_time + 2 * BUSY, f"{node.name} is a ready standby")
     stage.safe()
 
 
@@ -108,7 +120,7 @@ def test_a_foreign_neard_on_the_rpc_port_is_not_taken_for_ours(stage: Stage, tmp
         assert foreign.alive()
         foreign.terminate()
         assert foreign.wait(BUSY) == 0
-    eventually(lambda: ready(node), BUSY, f"{node.name} is a ready standby")
+    eventually(lambda: ready(node), LAW.guard_time + 2 * BUSY, f"{node.name} is a ready standby")
     stage.safe()
 
 

@@ -139,7 +139,12 @@ def test_a_handover_and_a_pause_are_told(stage: Hooked) -> None:
     candidate, term = stage.fleet.standbys(holder)[-1], stage.term()
     done = ctl(stage, "handover", "--to", candidate.name, "--reason", "new disk")
     assert done.returncode == 0, done.stdout + done.stderr
-    eventually(lambda: stage.told("demote", holder), BUSY, "the demotion is told")
+    for event in ("handover", "demote"):
+        eventually(
+            lambda: [line for line in stage.told(event, holder) if f" {term} " in line],  # noqa: B023
+            BUSY,
+            f"{event} is told",
+        )
     (handover,) = [line for line in stage.told("handover", holder) if f" {term} " in line]
     assert handover.startswith(f"handover {holder.name} {term} {stage.account}: ")
     assert handover.endswith("new disk")

@@ -53,11 +53,15 @@ def test_loss_of_the_whole_process_tree_and_the_client_agent(agents: Stage, tmp_
 
 def test_loss_of_the_whole_process_tree_and_the_leading_consul_server(colocated: Stage) -> None:
     colocated.healthy()
-    leader = cluster_of(colocated).leader()
-    holder = next(node for node in colocated.fleet.nodes if node.plan.site.agent is leader)
-    move_to(colocated, holder)
-    assert colocated.healthy() is holder
-    assert cluster_of(colocated).leader() is leader
+    for _unused in range(3):  # on a busy machine there may be an election meanwhile
+        leader = cluster_of(colocated).leader()
+        holder = next(node for node in colocated.fleet.nodes if node.plan.site.agent is leader)
+        move_to(colocated, holder)
+        assert colocated.healthy() is holder
+        if cluster_of(colocated).leader() is leader:
+            break
+    else:
+        pytest.fail("Consul's leader changes all the time")
     term = colocated.term()
     holder.lose_host()
     lost_at = boottime()

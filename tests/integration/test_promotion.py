@@ -31,7 +31,7 @@ from kuutamo_localnet.wait import eventually
 from kuutamod.core.holder import RELOAD_RETRY, VOTER_GRACE
 
 pytestmark = pytest.mark.integration
-SWAP = 3.0
+SWAP = 6.0  # RELOAD_RETRY, and time for what follows it on a busy machine
 RESTART = FleetSpec(nodes=2, promotion="restart", environment=SHORT_HOLD_OFF)
 UPSTREAM = FleetSpec(nodes=2, promotion="auto", shadow=False, environment=SHORT_HOLD_OFF)
 
@@ -223,7 +223,13 @@ def test_a_stop_in_the_middle_of_a_promotion_hands_the_lock_back(stage: Stage) -
     assert not os.path.lexists(standby.plan.home / "validator_key.json")
     heal(stage)
     # The other one goes first after its failure if nobody else is there.
-    bound = float(SHORT_HOLD_OFF["KUUTAMO_HOLD_OFF"]) + float(SHORT_HOLD_OFF["KUUTAMO_PATIENCE"]) + release_bound()
+    # Registered anew it has to watch the lock for the guard time first.
+    bound = (
+        LAW.guard_time
+        + float(SHORT_HOLD_OFF["KUUTAMO_HOLD_OFF"])
+        + float(SHORT_HOLD_OFF["KUUTAMO_PATIENCE"])
+        + release_bound()
+    )
     again = eventually(lambda: stage.fleet.referee.current_holder(stage.account), bound, "a node has the key")
     assert again is not None
     assert again.home == str(holder.plan.home)

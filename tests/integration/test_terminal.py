@@ -208,7 +208,9 @@ def test_a_taken_exporter_port_does_not_keep_a_node_from_validating(stage: Stage
         told_since(
             node, start, "the exporter can't listen", f"{node.plan.address}:{node.plan.exporter_port}", "free the port"
         )
-        eventually(lambda: eligible(stage, node), BUSY, f"{node.name} is eligible, says its member record")
+        eventually(
+            lambda: eligible(stage, node), LAW.guard_time + 2 * BUSY, f"{node.name} is eligible, says its member record"
+        )
         (other,) = stage.fleet.standbys(node)
         assert other.stop() == 0
         assert stage.taken_over(other, release_bound())[0] is node

@@ -141,8 +141,8 @@ def test_a_restarted_supervisor_waits_as_long_as_an_earlier_neard_does_not_die(s
         assert interval.loaded_at - at <= steal_bound()
         told_since(standby, there, "taking the lock", "for the guard time")
         assert "starting neard as" not in holder.log_text()[start:]
-    told_since(holder, start, "starting neard as voter")
     stage.healthy()
+    told_since(holder, start, "starting neard as voter")
     assert stage.holder() is standby
     only_the_undead(stage, pid, interval.loaded_at)
 

@@ -29,7 +29,8 @@ from kuutamod.core.lease import LeaseLaw
 from kuutamod.core.model import LockView
 from kuutamod.core.protocol import LockRecord, MemberRecord
 
-LAW = LeaseLaw()
+LAW = LeaseLaw(request_deadline=10.0)
+"""Patient, so that on a busy machine no answer is unknown; what is about the deadline itself takes the daemon's."""
 
 _beats = itertools.count(1)
 _terms = itertools.count(1)

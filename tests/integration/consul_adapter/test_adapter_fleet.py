@@ -167,10 +167,10 @@ def test_an_unreadable_member_record_is_not_overwritten(server: ConsulServer, ac
 
 def test_lock_delay_on_a_member_record_is_told_and_passes(server: ConsulServer, account: str) -> None:
     node = Node(settings_of(server), account)
-    old = server.client().session_create("n1", TTL="10s", LockDelay="1s", Checks=[])
+    old = server.client().session_create("n1", TTL="10s", LockDelay="4s", Checks=[])
     assert isinstance(node.publish(old), ev.MemberPublished)
-    server.client().session_destroy(old)
     session = node.session()
+    server.client().session_destroy(old)
     refused = node.publish(session)
     assert isinstance(refused, ev.MemberRefused)
     assert not refused.duplicate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.consul_adapter.rig import LAW, Node, holder, settings_of
+from integration.consul_adapter.rig import Node, holder, settings_of
 from kuutamo_localnet.consul import ConsulCluster, ConsulServer
 from kuutamo_localnet.wait import eventually
 from kuutamod.consul.settings import ConsulSettings
@@ -21,6 +21,9 @@ from kuutamod.core.actions import (
     RenewSession,
     TakeKind,
 )
+from kuutamod.core.lease import LeaseLaw
+
+DAEMONS = LeaseLaw()
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,7 +34,7 @@ pytestmark = [
 
 def test_a_frozen_server_costs_one_deadline_and_the_next_url_is_used(server: ConsulServer, account: str) -> None:
     with ConsulServer() as frozen:
-        node = Node(ConsulSettings(urls=(frozen.url, server.url)), account)
+        node = Node(ConsulSettings(urls=(frozen.url, server.url)), account, law=DAEMONS)
         other = Node(settings_of(server), account)
         session = other.session()
         assert other.create().outcome is ev.Outcome.APPLIED
@@ -44,7 +47,9 @@ def test_a_frozen_server_costs_one_deadline_and_the_next_url_is_used(server: Con
             took = time.monotonic() - begun
             assert event.outcome is ev.Outcome.UNKNOWN
             assert frozen.url in event.why
-            assert LAW.request_deadline * 0.5 < took < 6.5, "Consul itself would have answered after 7 s at the earliest"
+            assert DAEMONS.request_deadline * 0.5 < took < 6.5, (
+                "Consul itself would have answered after 7 s at the earliest"
+            )
             assert node.take(session, TakeKind.FREE, seen).outcome is ev.Outcome.APPLIED
         finally:
             frozen.thaw()
@@ -90,8 +95,8 @@ def test_cluster_leader_loss_is_unknown_until_it_is_over(tmp_path: Path, account
 def test_cluster_without_a_majority_gives_no_proof(tmp_path: Path, account: str) -> None:
     with ConsulCluster(tmp_path, n_clients=0) as cluster:
         kept, *rest = cluster.servers
-        node = Node(ConsulSettings(urls=(kept.url,)), account)
-        session = holder(node)
+        node = Node(ConsulSettings(urls=(kept.url,)), account, law=DAEMONS)
+        session = holder(Node(ConsulSettings(urls=(kept.url,)), account))
         for agent in rest:
             agent.kill()
         eventually(lambda: node.beat(session).outcome is ev.Outcome.UNKNOWN, 10, "heartbeats are not applied", 0.1)

@@ -13,6 +13,7 @@ import pytest
 from integration.consul_adapter.rig import settings_of
 from integration.written_fleet import WrittenFleet
 from kuutamo_localnet.consul import ConsulCluster, ConsulServer
+from kuutamo_localnet.consul_agent import ConsulAgent
 from kuutamo_localnet.wait import eventually
 from kuutamod.consul.faults import ConsulError, Fault
 from kuutamod.consul.health import ConsulHealth
@@ -196,9 +197,13 @@ def test_cluster_health(tmp_path: Path) -> None:
         return found
 
     with ConsulCluster(tmp_path, n_servers=3, n_clients=0) as cluster:
-        leader = cluster.leader()
-        well = ConsulHealth(leader.spec.rpc_address, 3, 3, 1)
-        eventually(lambda: health(leader.url) == well, 60.0, "autopilot finds three healthy voters")
+
+        def well() -> ConsulAgent | None:
+            found = cluster.leader()
+            return found if health(found.url) == ConsulHealth(found.spec.rpc_address, 3, 3, 1) else None
+
+        leader = eventually(well, 60.0, "autopilot finds three healthy voters")
+        assert leader is not None
         followers = [server for server in cluster.servers if server is not leader]
         followers[0].kill()
 
