@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from integration.scenario import BUSY, LAW, SHORT_HOLD_OFF, Stage, boottime, fence_bound, ready
 from kuutamo_localnet.consul import ConsulCluster, ConsulServer, Placement
 from kuutamo_localnet.consul_agent import ConsulAgent
@@ -198,6 +200,13 @@ def rejoins(stage: Stage, node: FleetNode, holder: FleetNode, term: int, *, dead
     eventually(lambda: ready(node), deadline, f"{node.name} is a ready standby")
     assert (holder.state(), stage.term()) == ("Validating", term), "the lock moved without need"
     stage.safe()
+
+
+def bearable(lost_at: float, what: str) -> None:
+    """Skip where Consul took so long to come back that a holder may be fenced, and rightly: nothing can be said then."""
+    most = LAW.fence_deadline - LAW.heartbeat_interval - LAW.request_deadline
+    if boottime() - lost_at > most:
+        pytest.skip(f"{what} for longer than {most:g} s here")
 
 
 def stays(check: Callable[[], bool], seconds: float, what: str) -> None:

@@ -11,6 +11,7 @@ import requests
 
 from integration.consul_stages import (
     RELEASE_RETRY,
+    bearable,
     cluster_of,
     fenced,
     no_ghost,
@@ -46,16 +47,6 @@ def whole(stage: Stage) -> None:
     cluster.wait_ready(QUORUM_BACK)
 
 
-BEARABLE = LAW.fence_deadline - LAW.heartbeat_interval - LAW.request_deadline
-"""Seconds without a leader of Consul after which a holder may be fenced, and rightly."""
-
-
-def bearable(lost_at: float) -> None:
-    """Nothing can be said where Consul itself took too long to elect a leader."""
-    if boottime() - lost_at > BEARABLE:
-        pytest.skip(f"Consul took longer than {BEARABLE:g} s to elect a leader here")
-
-
 def followers(stage: Stage) -> list[ConsulAgent]:
     leader = cluster_of(stage).leader()
     return [server for server in cluster_of(stage).servers if server is not leader]
@@ -75,7 +66,7 @@ def test_leader_killed_costs_nothing(stage: Stage) -> None:
         other, lost_at = followers(stage)[0], boottime()
         cluster_of(stage).leader().kill()
         eventually(lambda: writes(other), BUSY, "Consul takes writes again", 0.02)
-        bearable(lost_at)
+        bearable(lost_at, "Consul had no leader")
         undisturbed(stage, holder, before, term)
     finally:
         whole(stage)
@@ -95,7 +86,7 @@ def test_quorum_lost_for_a_short_time_costs_nothing(stage: Stage) -> None:
         for server in frozen:
             server.thaw()
         eventually(lambda: writes(frozen[0]), BUSY, "Consul takes writes again", 0.02)
-        bearable(lost_at)
+        bearable(lost_at, "Consul had no leader")
         undisturbed(stage, holder, before, term)
     finally:
         whole(stage)

@@ -34,7 +34,6 @@ from kuutamo_localnet.fleet_node import FleetNode
 from kuutamo_localnet.fleet_plan import FleetSpec, arguments, environment
 from kuutamo_localnet.reaper import descendants
 from kuutamo_localnet.wait import eventually
-from kuutamod.core.protocol import MemberRecord, member_key
 from kuutamod.guard.release import PATIENCE as GUARD_PATIENCE
 from kuutamod.neard.procfs import running
 
@@ -209,7 +208,7 @@ def test_a_taken_exporter_port_does_not_keep_a_node_from_validating(stage: Stage
             node, start, "the exporter can't listen", f"{node.plan.address}:{node.plan.exporter_port}", "free the port"
         )
         eventually(
-            lambda: eligible(stage, node), LAW.guard_time + 2 * BUSY, f"{node.name} is eligible, says its member record"
+            lambda: stage.says_ready(node), LAW.guard_time + 2 * BUSY, f"{node.name} is eligible, says its member record"
         )
         (other,) = stage.fleet.standbys(node)
         assert other.stop() == 0
@@ -222,10 +221,3 @@ def test_a_taken_exporter_port_does_not_keep_a_node_from_validating(stage: Stage
     assert node.metrics().value("kuutamod_exporter_bind_failures_total") >= 1
     stage.healthy()
     stage.safe()
-
-
-def eligible(stage: Stage, node: FleetNode) -> bool:
-    """Does the node tell the others that it may take over?"""
-    entry = stage.client().kv_get(member_key(stage.account, node.name))
-    record = MemberRecord.from_json(entry.value) if entry is not None else None
-    return entry is not None and entry.session is not None and record is not None and record.eligible
