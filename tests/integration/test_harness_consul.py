@@ -93,9 +93,11 @@ def test_a_persistent_server_keeps_its_data_and_restores_snapshots(tmp_path: Pat
 
 def test_a_frozen_server_hangs_until_it_is_thawed(server: ConsulServer) -> None:
     server.freeze()
-    with pytest.raises(requests.ReadTimeout):
-        server.client(timeout=0.3).kv_get("key")
-    server.thaw()
+    try:
+        with pytest.raises(requests.ReadTimeout):
+            server.client(timeout=0.3).kv_get("key")
+    finally:
+        server.thaw()
     assert server.client(timeout=20).kv_get("key") is None
 
 
@@ -151,8 +153,10 @@ def test_another_server_leads_after_the_loss_of_the_leader(cluster: ConsulCluste
     first.restart()
     cluster.wait_ready()
     second.freeze()
-    assert cluster.leader(deadline=60) is not second
-    second.thaw()
+    try:
+        assert cluster.leader(deadline=60) is not second
+    finally:
+        second.thaw()
     cluster.wait_ready()
 
 

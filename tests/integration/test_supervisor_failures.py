@@ -120,7 +120,7 @@ def test_guard_and_supervisor_killed_at_once_leave_a_lock_that_is_taken_after_th
     marks = {node.name: mark(node) for node in stage.fleet.standbys(holder)}
     found = parts(holder)
     # Stopped first, the guard can't release the lock between the two kills.
-    send_signal(found[Part.GUARD], signal.SIGSTOP)
+    holder.freeze(Part.GUARD)
     at = boottime()
     send_signal(found[Part.SUPERVISOR], signal.SIGKILL)
     send_signal(found[Part.GUARD], signal.SIGKILL)
@@ -138,7 +138,7 @@ def test_guard_and_supervisor_killed_at_once_leave_a_lock_that_is_taken_after_th
 def test_a_restarted_supervisor_hands_back_what_its_killed_life_and_guard_left(stage: Stage) -> None:
     holder = rested(stage)
     found, start, term = parts(holder), mark(holder), stage.term()
-    send_signal(found[Part.GUARD], signal.SIGSTOP)
+    holder.freeze(Part.GUARD)
     at = boottime()
     send_signal(found[Part.SUPERVISOR], signal.SIGKILL)
     send_signal(found[Part.GUARD], signal.SIGKILL)

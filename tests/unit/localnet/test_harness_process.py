@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from kuutamo_localnet.process import Process, send_signal
+import kuutamo_localnet.process
+from kuutamo_localnet.process import Process, send_signal, stands_still, stop
 from kuutamo_localnet.reaper import ProcessInfo, descendants, read_process
 from kuutamo_localnet.wait import eventually
 
@@ -23,6 +25,15 @@ if len(sys.argv) > 1:
 else:
     subprocess.Popen([sys.executable, "-I", "-S", __file__, "child"])
 print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+# One thread sleeps, the other starts `true` with its standard input from a pipe that nobody has opened for writing yet.
+BUSY_THREAD = """
+import os, sys, threading, time
+gate = [(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)]
+threading.Thread(target=os.posix_spawn, args=("/bin/true", ["true"], {}), kwargs={"file_actions": gate}).start()
 time.sleep(1000)
 """
 
@@ -47,6 +58,11 @@ def running(members: list[ProcessInfo]) -> list[int]:
         for info, member in zip(now, members, strict=True)
         if info is not None and info.started == member.started and info.state not in "ZX"
     ]
+
+
+def thread_states(process: Process) -> str:
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return "".join(info.state for task in tasks if (info := read_process(int(task.name))) is not None)
 
 
 def states(process: Process) -> set[str]:
@@ -87,13 +103,42 @@ def test_kill_and_freeze_hit_the_program_alone(family: Process) -> None:
         parent, child, grandchild = ready(family)
         assert parent.pid == family.pid
         family.freeze()
-        eventually(lambda: (now := read_process(parent.pid)) and now.state == "T", 20, "the parent is frozen")
         assert family.alive()
+        assert stands_still(parent)
         assert [m.state for m in family.tree() if m.pid != parent.pid] == ["S", "S"]
         family.thaw()
         family.kill()
         assert family.wait(20) == -signal.SIGKILL
+        assert not stop(parent)
         assert running([child, grandchild]) == [child.pid, grandchild.pid]
+
+
+def test_a_process_is_frozen_when_its_last_thread_stands_still(tmp_path: Path) -> None:
+    """A thread that waits in the kernel for its child to become `true` stops no sooner than that."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = tmp_path / "threads"
+    script.write_text(BUSY_THREAD)
+    with Process([sys.executable, "-I", "-S", script, gate], log=tmp_path / "log") as process:
+        eventually(lambda: "D" in thread_states(process), 20, "a thread waits for its child")
+
+        def open_gate() -> None:
+            eventually(lambda: "T" in thread_states(process), 20, "the other thread has taken the signal", 0.005)
+            assert "D" in thread_states(process)
+            gate.write_text("")
+
+        with ThreadPoolExecutor(1) as pool:
+            opened = pool.submit(open_gate)
+            process.freeze()
+            assert set(thread_states(process)) == {"T"}
+            opened.result()
+
+
+def test_what_does_not_stop_is_told(family: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kuutamo_localnet.process, "STILL_DEADLINE", 0.1)
+    monkeypatch.setattr(kuutamo_localnet.process, "send_signal", lambda *_unused: True)
+    with family, pytest.raises(AssertionError, match="is stopped"):
+        family.freeze()
 
 
 def test_orphans_stay_in_the_tree_and_end_with_it(family: Process) -> None:
@@ -109,7 +154,7 @@ def test_freeze_thaw_and_kill_of_a_whole_tree(family: Process) -> None:
     with family:
         members = ready(family)
         family.freeze_tree()
-        eventually(lambda: states(family) == {"T"}, 20, "all are frozen")
+        assert states(family) == {"T"}
         family.thaw_tree()
         eventually(lambda: states(family) == {"S"}, 20, "all go on")
         family.kill_tree()

@@ -14,8 +14,8 @@ from neard_standin.control import Behaviour, set_behaviour
 
 from .exporter import Exporter, Metrics
 from .fleet_plan import FleetKeys, FleetSpec, NodePlan, arguments, environment
-from .process import Process, send_signal
-from .reaper import ProcessInfo, read_process
+from .process import Process, lives, send_signal, stop
+from .reaper import ProcessInfo
 from .wait import eventually
 
 STOP_DEADLINE = 30.0  # seconds for a graceful stop
@@ -85,10 +85,8 @@ class FleetNode:
         names, or the guard's child when the supervisor cannot answer. Once found a process is remembered until it dies.
         """
         known = self._known.get(part)
-        if known is not None:
-            now = read_process(known.pid)
-            if now is not None and now.started == known.started and now.state not in "ZX":
-                return known
+        if known is not None and lives(known):
+            return known
         finders = {Part.SUPERVISOR: self._supervisor, Part.GUARD: self._guard, Part.NEARD: self._neard}
         found = finders[part](self.tree())
         if found is None:
@@ -120,9 +118,11 @@ class FleetNode:
         return self.kill(Part.NEARD)
 
     def freeze(self, part: Part) -> int:
-        """SIGSTOP this part alone; returns its pid."""
+        """SIGSTOP this part alone and wait until it stands still; returns its pid. Raises as `find` and `stop`."""
         self._remember()
-        return self.kill(part, signal.SIGSTOP)
+        found = self.find(part)
+        stop(found)
+        return found.pid
 
     def thaw(self, part: Part) -> int:
         """SIGCONT this part alone; returns its pid."""

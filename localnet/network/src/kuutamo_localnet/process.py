@@ -18,9 +18,11 @@ from typing import Self
 
 from . import reaper
 from .reaper import ProcessInfo, descendants, read_process
+from .wait import eventually
 
 START_DEADLINE = 10.0  # seconds for the reaper's interpreter to start the program, on a busy machine
 END_DEADLINE = 15.0  # seconds for SIGKILLed processes to be gone
+STILL_DEADLINE = 15.0  # seconds for a process that was sent a SIGSTOP to stand still, on a busy machine
 
 
 def send_signal(process: ProcessInfo, sig: int) -> bool:
@@ -40,6 +42,36 @@ def send_signal(process: ProcessInfo, sig: int) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def lives(process: ProcessInfo) -> bool:
+    """Whether exactly this process still runs: stopped counts, dead but not yet reaped does not."""
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started and now.state not in "ZX"
+
+
+def stands_still(process: ProcessInfo) -> bool:
+    """Whether this process lives and every thread of it is stopped."""
+    if not lives(process):
+        return False
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # A thread has a page in /proc like a process, though no listing shows it.
+        threads = [read_process(int(entry.name)) for entry in Path(f"/proc/{process.pid}/task").iterdir()]
+        return all(thread.state in "TZX" for thread in threads if thread is not None)
+    return False
+
+
+def stop(process: ProcessInfo) -> bool:
+    """SIGSTOP exactly this process and wait until it stands still; False when it is gone.
+
+    The signal is taken by one thread, when that is scheduled next, and reaches the others from there. Until then
+    they work on: they answer, write and notice the death of another.
+
+    Raises AssertionError after STILL_DEADLINE seconds.
+    """
+    send_signal(process, signal.SIGSTOP)
+    what = f"{process.name} pid {process.pid} is stopped"
+    return eventually(lambda: stands_still(process) or not lives(process), STILL_DEADLINE, what, 0.002) and lives(process)
 
 
 class Process:
@@ -112,10 +144,7 @@ class Process:
 
     def alive(self) -> bool:
         """Whether the program itself runs (frozen counts, dead but not yet reaped does not)."""
-        if self._info is None:
-            return False
-        now = read_process(self._info.pid)
-        return now is not None and now.started == self._info.started and now.state not in "ZX"
+        return self._info is not None and lives(self._info)
 
     def kill(self, sig: int = signal.SIGKILL) -> bool:
         """Send `sig` to the program alone, by pid; False when it is gone."""
@@ -126,8 +155,8 @@ class Process:
         return self.kill(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """SIGSTOP the program alone."""
-        self.kill(signal.SIGSTOP)
+        """SIGSTOP the program alone and wait until it stands still. Raises AssertionError as `stop`."""
+        stop(self._started())
 
     def thaw(self) -> None:
         """SIGCONT the program alone."""
@@ -146,14 +175,18 @@ class Process:
         return descendants(self._reaper.pid) if self._reaper is not None else []
 
     def freeze_tree(self) -> None:
-        """SIGSTOP the whole tree, children born meanwhile included."""
+        """SIGSTOP the whole tree, children born meanwhile included, and wait until it stands still.
+
+        Raises TimeoutError when it keeps growing, AssertionError as `stop`.
+        """
         frozen: set[tuple[int, int]] = set()
         end = time.monotonic() + END_DEADLINE
         while fresh := [member for member in self.tree() if (member.pid, member.started) not in frozen]:
             if time.monotonic() > end:
                 raise TimeoutError(f"the process tree of {self.name} keeps growing while it is being frozen")
+            # Parents first: one that has just forked may wait for its child to become another program.
             for member in fresh:
-                send_signal(member, signal.SIGSTOP)
+                stop(member)
                 frozen.add((member.pid, member.started))
 
     def thaw_tree(self) -> None:

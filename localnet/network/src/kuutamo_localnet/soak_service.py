@@ -22,7 +22,7 @@ from neard_standin.procfs import boottime
 
 from .background import Background
 from .fleet_node import FleetNode
-from .process import Process, send_signal
+from .process import Process, send_signal, stands_still
 from .reaper import ProcessInfo, read_process
 from .wait import eventually
 
@@ -100,8 +100,8 @@ class Service:
         """
         with self.lock:
             since = boottime()
-            # A process stops when it is scheduled next. Until then it would look as if it had been thawed.
-            eventually(lambda: all(map(_stopped, processes)), FREEZE_DEADLINE, f"{self.node.name} is frozen")
+            # Until then it would look as if it had been thawed.
+            eventually(lambda: all(map(stands_still, processes)), FREEZE_DEADLINE, f"{self.node.name} is frozen")
             self._watched = (since, tuple(processes))
 
     def lose_host(self) -> None:
@@ -153,7 +153,7 @@ class Service:
         if self._watched is None:
             return
         since, processes = self._watched
-        if not all(_stopped(process) for process in processes):
+        if not all(map(stands_still, processes)):
             self._watched = None
         elif boottime() - since >= WATCHDOG:
             self._watched = None
@@ -229,8 +229,3 @@ def processes_of(directory: Path) -> tuple[str, ...]:
             if works_there or guarded:
                 found.append(f"{info.name} pid {info.pid}")
     return tuple(found)
-
-
-def _stopped(process: ProcessInfo) -> bool:
-    now = read_process(process.pid)
-    return now is not None and now.started == process.started and now.state == "T"

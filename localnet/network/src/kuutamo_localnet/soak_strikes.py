@@ -16,7 +16,7 @@ from neard_standin.procfs import boottime
 from .bench_arena import Arena
 from .consul_agent import STOP_DEADLINE, ConsulAgent
 from .fleet_node import FleetNode, Part
-from .process import send_signal
+from .process import send_signal, stop
 from .reaper import ProcessInfo
 from .soak_ground import Ground, Skip
 from .soak_orders import ORDERS
@@ -60,7 +60,7 @@ def _kill_both(_ground: Ground, _fault: Fault, service: Service) -> Undo:
     with service.lock:
         guard, supervisor = _found(service, Part.GUARD), _found(service, Part.SUPERVISOR)
         # Stopped first, the guard can't release the lock between the two kills.
-        send_signal(guard, signal.SIGSTOP)
+        stop(guard)
         send_signal(supervisor, signal.SIGKILL)
         send_signal(guard, signal.SIGKILL)
     return _nothing
@@ -82,7 +82,7 @@ def _freeze(part: Part) -> Callable[[Ground, Fault, Service], Undo]:
         with service.lock:
             found = _found(service, part)
             _remember(service.node)
-            send_signal(found, signal.SIGSTOP)
+            stop(found)
         return lambda: _thaw(found)
 
     return act
