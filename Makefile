@@ -23,6 +23,8 @@ NAME ?=
 FIXED_SEED := 5912
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
 PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest --durations 20
+# What fails beside other tests is run again, alone.
+PYTESTS = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/python tools/second_look.py --durations 20
 # Ansible's modules are typed under their full names.
 PLUGINS := filter module_utils modules plugin_utils
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src plugins tests tools
@@ -107,7 +109,7 @@ lint: $(VENV)/ready
 	MYPYPATH=build/collections $(BIN)/mypy $(PLUGINS:%=-p ansible_collections.kuutamo.near.plugins.%)
 
 unit: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(WORKERS) tests/unit tests/conformance tests/simulation tests/exhaustive
+	$(PYTESTS) -n $(WORKERS) tests/unit tests/conformance tests/simulation tests/exhaustive
 
 simulate: $(VENV)/ready
 	$(SIMULATION) run --seeds $(SEEDS) --from $(FROM)
@@ -165,7 +167,7 @@ installed: build/ansible-2.19/ready build/ansible-2.21/ready
 	done
 
 integration: $(VENV)/ready build/py-consul/ready
-	$(PYTEST) -n $(SCENARIOS) --dist loadfile tests/integration
+	$(PYTESTS) -n $(SCENARIOS) --dist loadfile tests/integration
 
 soak: $(VENV)/ready
 	$(BIN)/kuutamo-localnet soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out build/soak.json

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.scenario import BUSY, LAW, SHORT_HOLD_OFF, Stage, boottime, fence_bound, ready
+from integration.scenario import BUSY, LAW, SHORT_HOLD_OFF, Stage, boottime, fence_bound, judged, ready
 from kuutamo_localnet.consul import ConsulCluster, ConsulServer, Placement
 from kuutamo_localnet.consul_agent import ConsulAgent
 from kuutamo_localnet.consul_client import ConsulClient
@@ -65,7 +65,10 @@ def proxied(directory: Path, plan: FleetSpec, *, direct_too: bool = False) -> It
         proxies = [stack.enter_context(RefusingProxy(spot.address, spot.ports.http)) for _unused in range(plan.nodes)]
         more = [server.url] if direct_too else []
         fleet = stack.enter_context(Fleet(directory / "fleet", [NodeSite([p.url, *more]) for p in proxies], plan))
-        yield ProxiedStage(fleet, server, {node.name: proxy for node, proxy in zip(fleet.nodes, proxies, strict=True)})
+        by_node = {node.name: proxy for node, proxy in zip(fleet.nodes, proxies, strict=True)}
+        stage = ProxiedStage(fleet, server, by_node)
+        stack.enter_context(judged(stage))
+        yield stage
 
 
 @contextmanager
@@ -73,8 +76,8 @@ def on_one_server(directory: Path, plan: FleetSpec) -> Iterator[Stage]:
     """A fleet on one Consul server."""
     with ConsulServer(directory / "consul") as server:
         retire(server.client(), plan.account)
-        with Fleet(directory / "fleet", NodeSite([server.url]), plan) as fleet:
-            yield Stage(fleet, server)
+        with Fleet(directory / "fleet", NodeSite([server.url]), plan) as fleet, judged(Stage(fleet, server)) as stage:
+            yield stage
 
 
 @contextmanager
@@ -83,8 +86,8 @@ def beside_servers(directory: Path, plan: FleetSpec) -> Iterator[Stage]:
     with ConsulCluster(directory / "consul", n_servers=3, n_clients=0) as cluster:
         retire(cluster.client(), plan.account)
         sites = [NodeSite([server.url], agent=server) for server in cluster.servers]
-        with Fleet(directory / "fleet", sites, plan) as fleet:
-            yield Stage(fleet, cluster)
+        with Fleet(directory / "fleet", sites, plan) as fleet, judged(Stage(fleet, cluster)) as stage:
+            yield stage
 
 
 @contextmanager
@@ -93,8 +96,8 @@ def with_agents(directory: Path, plan: FleetSpec) -> Iterator[Stage]:
     with ConsulCluster(directory / "consul", n_servers=3, n_clients=plan.nodes) as cluster:
         retire(cluster.client(), plan.account)
         sites = [NodeSite([agent.url], agent=agent) for agent in cluster.agents]
-        with Fleet(directory / "fleet", sites, plan) as fleet:
-            yield Stage(fleet, cluster)
+        with Fleet(directory / "fleet", sites, plan) as fleet, judged(Stage(fleet, cluster)) as stage:
+            yield stage
 
 
 @contextmanager
@@ -109,8 +112,8 @@ def on_lab_hosts(directory: Path, plan: FleetSpec) -> Iterator[Stage]:
                 NodeSite([agent.inside_url], agent=agent, host=host)
                 for agent, host in zip(cluster.agents, hosts[3:], strict=True)
             ]
-            with Fleet(directory / "fleet", sites, plan) as fleet:
-                yield Stage(fleet, cluster)
+            with Fleet(directory / "fleet", sites, plan) as fleet, judged(Stage(fleet, cluster)) as stage:
+                yield stage
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 
@@ -35,6 +36,9 @@ SHORT_HOLD_OFF = {"KUUTAMO_HOLD_OFF": "3", "KUUTAMO_PATIENCE": "2"}
 def boottime() -> float:
     """The clock of the journal and of the lease."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+S = TypeVar("S", bound="Stage")
 
 
 @dataclass
@@ -149,6 +153,15 @@ class Stage:
         return self.last_interval(node)
 
 
+@contextmanager
+def judged(stage: S) -> Iterator[S]:
+    """The stage, and the verdict over all that has happened on it, also where a test failed before it asked."""
+    try:
+        yield stage
+    finally:
+        stage.safe()
+
+
 def ready(node: FleetNode) -> bool:
     """Is this node a standby that may take over?"""
     with contextlib.suppress(requests.RequestException, KeyError, ValueError):
@@ -186,12 +199,14 @@ def told(node: FleetNode, *words: str, deadline: float = BUSY) -> None:
 
 
 @contextmanager
-def single(directory: Path, spec: FleetSpec) -> Iterator[Stage]:
-    """A fleet on one Consul server."""
+def single(directory: Path, spec: FleetSpec, *, verdict: bool = True) -> Iterator[Stage]:
+    """A fleet on one Consul server, judged at its end unless its tests expect an overlap and judge it themselves."""
     with ConsulServer(directory / "consul") as server:
         server.wait_ready(60)
         with Fleet(directory / "fleet", NodeSite([server.url]), spec) as fleet:
-            yield Stage(fleet, server)
+            stage = Stage(fleet, server)
+            with judged(stage) if verdict else contextlib.nullcontext():
+                yield stage
 
 
 @contextmanager
@@ -200,8 +215,8 @@ def clustered(directory: Path, spec: FleetSpec, **options: object) -> Iterator[S
     with ConsulCluster(directory / "consul", n_servers=3, n_clients=spec.nodes, **options) as cluster:  # type: ignore[arg-type]
         cluster.wait_ready(90)
         sites = [NodeSite([cluster.agent(i).url], agent=cluster.agent(i)) for i in range(spec.nodes)]
-        with Fleet(directory / "fleet", sites, spec) as fleet:
-            yield Stage(fleet, cluster)
+        with Fleet(directory / "fleet", sites, spec) as fleet, judged(Stage(fleet, cluster)) as stage:
+            yield stage
 
 
 def mark(node: FleetNode) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration.consul_stages import fenced, no_ghost, rejoins, retire, spec, undisturbed
-from integration.scenario import BUSY, Stage, boottime, mark, steal_bound, told_since
+from integration.scenario import BUSY, Stage, boottime, judged, mark, steal_bound, told_since
 from kuutamo_localnet.consul import ConsulServer
 from kuutamo_localnet.consul_acl import Token
 from kuutamo_localnet.fleet import Fleet
@@ -41,7 +41,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AclStage]:
         sites = [NodeSite([server.url], environment={"KUUTAMO_CONSUL_TOKEN_FILE": str(file)}) for file in files]
         with Fleet(directory / "fleet", sites, plan) as fleet:
             names = [node.name for node in fleet.nodes]
-            yield AclStage(fleet, server, dict(zip(names, tokens, strict=True)), dict(zip(names, files, strict=True)))
+            made = AclStage(fleet, server, dict(zip(names, tokens, strict=True)), dict(zip(names, files, strict=True)))
+            with judged(made) as stage:
+                yield stage
 
 
 def hand_over(file: Path, token: Token) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.scenario import BUSY, SHORT_HOLD_OFF, Stage, rested
+from integration.scenario import BUSY, SHORT_HOLD_OFF, Stage, judged, rested
 from kuutamo_localnet.consul import ConsulServer
 from kuutamo_localnet.consul_acl import Token
 from kuutamo_localnet.consul_client import ConsulAnswerError, ConsulClient
@@ -55,8 +55,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             file.touch(0o600)
             file.write_text(tokens[who].secret + "\n")
         site = NodeSite([server.url], environment={"KUUTAMO_CONSUL_TOKEN_FILE": str(files["node"])})
-        with Fleet(directory / "fleet", site, plan) as fleet:
-            yield Guarded(fleet, server, server, files, tokens)
+        with Fleet(directory / "fleet", site, plan) as fleet, judged(Guarded(fleet, server, server, files, tokens)) as made:
+            yield made
 
 
 def test_a_reader_sees_everything_and_changes_nothing(stage: Guarded) -> None:
