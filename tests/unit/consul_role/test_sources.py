@@ -206,13 +206,31 @@ def test_a_program_that_is_there_is_looked_at(tmp_path: Path) -> None:
         assert "older than 1.8.0" in done.faults["old"] and "consul_version asks for 1.20.2" in done.faults["newer"]
 
 
-def test_of_the_packages_the_one_of_the_version_is_chosen() -> None:
+def of_the_package(name: str) -> Json:
+    """The task of that name, of those that install the repository's package."""
     tasks = yaml.safe_load((ROLE / "tasks" / "install_repository.yml").read_text())
     block = next(task["block"] for task in tasks if "block" in task)
-    chosen = next(task for task in block if task["name"].startswith("Choose"))
+    found: Json = next(task for task in block if task["name"] == name)
+    return found
+
+
+def test_of_the_packages_the_one_of_the_version_is_chosen() -> None:
+    chosen = of_the_package("Choose the newest package of the version")
     expression = chosen["ansible.builtin.set_fact"]["__consul_package_version"]
     site = "https://apt.releases.hashicorp.com trixie/main amd64 Packages"
     lines = [f"    consul | {version} | {site}" for version in ("1.15.10-1", "1.15.1-2", "1.15.1-1", "1.15.0", "1.1.15-1")]
     for version, package in {"1.15.1": "1.15.1-2", "1.15.0": "1.15.0", "1.15.10": "1.15.10-1", "1.15.2": ""}.items():
         versions = value(chosen["vars"]["__versions"], __consul_packages={"stdout_lines": lines})
         assert value(expression, consul_version=version, __versions=versions) == package
+
+
+@pytest.mark.skipif(not shutil.which("systemctl"), reason="no systemctl here")
+def test_what_the_package_asks_of_systemd_is_not_done(tmp_path: Path) -> None:
+    """Its scripts reload systemd and restart the agent; the real systemctl does neither, and says that all is well."""
+    task = of_the_package("Install the package")
+    del task["ansible.builtin.apt"]
+    # A unit that is nowhere, so that it can't be restarted either where nothing prevents it.
+    asked = "systemctl --system daemon-reload; systemctl restart kuutamo-test-of-no-unit.service"
+    task["ansible.builtin.command"] = {"argv": ["sh", "-ec", asked]}
+    done = play(tmp_path, [task], {"a": {}})
+    assert (done.code, done.faults) == (0, {}), done.out

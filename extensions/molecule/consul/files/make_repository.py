@@ -19,6 +19,16 @@ from pathlib import Path
 
 SUITES = ("bookworm", "trixie")
 NOBODY = "#!/bin/sh\necho this is not the version that was asked for\nexit 1\n"
+# What HashiCorp's scripts do: they give Consul's user all of the configuration, and an upgrade restarts the agent.
+SCRIPTS = {
+    "preinst": "id -u consul >/dev/null 2>&1 || useradd --system --user-group --shell /bin/false consul\n",
+    "postinst": "chown -R consul:consul /etc/consul.d\nsystemctl daemon-reload >/dev/null || true\n",
+    "postrm": """if [ "$1" = upgrade ]; then
+    systemctl daemon-reload >/dev/null || true
+    systemctl restart consul >/dev/null || true
+fi
+""",
+}
 
 
 def run(*words: str | Path) -> str:
@@ -41,6 +51,9 @@ def package(pool: Path, version: str, program: bytes, architecture: str) -> str:
     )
     (tree / "DEBIAN").mkdir()
     (tree / "DEBIAN/control").write_text(control, encoding="utf-8")
+    for name, script in SCRIPTS.items():
+        (tree / "DEBIAN" / name).write_text(f"#!/bin/sh\nset -e\n{script}", encoding="utf-8")
+        (tree / "DEBIAN" / name).chmod(0o755)
     file = pool / f"consul_{version}_{architecture}.deb"
     run("dpkg-deb", "-Znone", "--root-owner-group", "--build", tree, file)
     shutil.rmtree(tree)
