@@ -205,7 +205,7 @@ class Bench:
             case ac.ReadFleet():
                 guard_time = self.scale.policy(1 - self.host.number).law.guard_time
                 other = ev.SeenMember(MemberRecord("", "", "", guard_time=guard_time), None, 1)
-                return ev.FleetSeen((other,), FleetConfig(), NOW, 0.0)
+                return ev.FleetSeen((other,), FleetConfig(), NOW, NOW, 0.0)
             case ac.RememberTerm():
                 return ev.TermRemembered(action.term)
             case ac.WriteHistory():

@@ -34,7 +34,16 @@ from kuutamod.core.readiness import ANSWER_AGE
 T = TypeVar("T")
 
 TIMES: dict[str, tuple[str, ...]] = {
-    "NodeState": ("started", "child_died", "stop_since", "fleet_read", "wall", "member_published", "take_refused"),
+    "NodeState": (
+        "started",
+        "child_died",
+        "stop_since",
+        "fleet_sent",
+        "fleet_read",
+        "wall",
+        "member_published",
+        "take_refused",
+    ),
     "Child": (
         "started",
         "guard_asked",
@@ -148,6 +157,7 @@ def tidied(node: NodeState, scale: Scale, waiting: float = 0.0) -> NodeState:
         peers=tuple(replace(peer, seen=LONG_AGO) for peer in node.peers),  # freeze_timeout is NEVER
         wall=0.0,  # no moment of the day counts: nobody asks for anything
         history=(0, False),  # it is written at once and always
+        fleet_sent=LONG_AGO,  # only a request asks for it
         fleet_read=None if node.fleet_read is None else LONG_AGO,
         member_said=None,  # a member record is written at once and always: whether it is due again changes nothing
         member_published=None,

@@ -361,13 +361,29 @@ def test_drain_prints_one_object_whatever_it_has_to_do(scene: Scene) -> None:
     assert scene.config().no_takeover == ("n1",)
 
 
-def test_a_drain_that_hands_over_and_cannot_mark_says_both(scene: Scene) -> None:
-    with between(scene.url, never(config_key(scene.fleet.account))) as broken, scene.nodes(Outcome.DONE):
+@pytest.mark.parametrize("way", [lost, never])
+def test_a_drain_that_hands_over_and_does_not_know_of_its_mark_says_both(
+    scene: Scene, way: Callable[[str], Meddle]
+) -> None:
+    """Whoever asks can't tell a mark that was lost on its way from one whose answer was."""
+    with between(scene.url, way(config_key(scene.fleet.account))) as broken, scene.nodes(Outcome.DONE):
         done = scene.ctl("drain", "n1", "--json", urls=broken)
     told = object_of(done)
-    assert (told["code"], told["outcome"], told["drained"]) == (3, "done", False)
-    text = "the lock was handed over to n2, but n1 is not drained: "
+    assert scene.config().no_takeover == (("n1",) if way is lost else ())
+    assert (told["code"], told["outcome"], told["drained"]) == (6, "done", None)
+    text = "the lock was handed over to n2, but it is not known whether n1 is drained: "
     assert f"kuutamoctl: {text}Consul can't be asked: " in done.stderr
+    assert told["why"].startswith(text)
+
+
+def test_a_drain_that_hands_over_and_cannot_mark_says_both(scene: Scene) -> None:
+    assert scene.fleet.client.kv_put(config_key(scene.fleet.account), "not json")
+    with scene.nodes(Outcome.DONE):
+        done = scene.ctl("drain", "n1", "--json")
+    told = object_of(done)
+    assert (told["code"], told["outcome"], told["drained"]) == (1, "done", False)
+    text = "the lock was handed over to n2, but n1 is not drained: "
+    assert f"kuutamoctl: {text}refused: key {config_key(scene.fleet.account)} is not a JSON object" in done.stderr
     assert told["why"].startswith(text)
 
 

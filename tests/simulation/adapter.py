@@ -288,7 +288,7 @@ def _read_fleet(node: Supervisor, action: ac.ReadFleet, now: float) -> Request:
             for _unused, entry in entries
             if (record := MemberRecord.from_json(entry.value)) is not None
         )
-        return ev.FleetSeen(members, config, node.host.local(), node.host.wall(), newest)
+        return ev.FleetSeen(members, config, now, node.host.local(), node.host.wall(), newest)
 
     return _request(node, "read", run, finish)
 

@@ -36,6 +36,7 @@ def later(state: NodeState, seconds: float, blocks: int) -> NodeState:
         session=replace(session, renewed=session.renewed + seconds) if session is not None else None,
         watch=_watched(watch, seconds) if watch is not None else None,
         peers=tuple(replace(peer, seen=peer.seen + seconds) for peer in state.peers),
+        fleet_sent=state.fleet_sent + seconds,
         fleet_read=_plus(state.fleet_read, seconds),
         member_published=_plus(state.member_published, seconds),
         tried={slot: at + seconds for slot, at in state.tried.items()},

@@ -95,7 +95,7 @@ def test_a_pause_is_told_when_it_begins() -> None:
     rig = Rig()
     rig.registered()
     before = rig.state
-    rig.tell(ev.FleetSeen((), FleetConfig(pauses=(Pause(rig.now + 60, reason="disks"),)), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((), FleetConfig(pauses=(Pause(rig.now + 60, reason="disks"),)), rig.now, rig.now, rig.now))
     (call,) = told(rig, before)
     assert (call.event, call.reason) == (HookEvent.PAUSE, "disks")
     assert told(rig, rig.state) == []

@@ -85,6 +85,7 @@ def test_fleet_as_read(server: ConsulServer, account: str) -> None:
     one, two = Node(settings_of(server), account), Node(settings_of(server), account, "n2")
     empty = one.do(ReadFleet())
     assert isinstance(empty, ev.FleetSeen)
+    assert empty.sent < empty.at
     assert (empty.members, empty.config) == ((), FleetConfig())
 
     first, second = one.session(), two.session()

@@ -101,7 +101,7 @@ class Rig:
         record = self.take(ac.Publish).record
         self.take(ac.ReadFleet)
         self.tell(ev.MemberPublished(session, record, self.now), step=False)
-        self.tell(ev.FleetSeen((), FleetConfig(), self.now, self.now))
+        self.tell(ev.FleetSeen((), FleetConfig(), self.now, self.now, self.now))
 
     def renewed_session(self, old: str = "s1", new: str = "s2") -> None:
         """The session of the last lease is ended and the node registers with another; neard has answered."""

@@ -120,7 +120,7 @@ def test_a_node_that_must_not_take_the_lock_says_why(fleet: FleetConfig | None, 
     rig.state = replace(rig.state, term_seen=9, term_stored=9)
     record = record if record.term == 2 else replace(record, term=9)
     rig.registered()
-    rig.tell(ev.FleetSeen((), fleet, rig.now, rig.now))
+    rig.tell(ev.FleetSeen((), fleet, rig.now, rig.now, rig.now))
     rig.lock(LockView(7, None, record))
     rig.run(30.0)
     assert not rig.has(ac.Take)
@@ -133,7 +133,7 @@ def test_a_lower_term_is_taken_after_an_operator_confirmed_it_and_the_count_goes
     rig.registered()
     rig.tell(
         ev.FleetSeen(
-            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now
+            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now, rig.now
         )
     )
     rig.lock(LockView(7, None, RELEASED))
@@ -148,7 +148,7 @@ def test_a_confirmation_is_good_for_one_takeover() -> None:
     rig.registered()
     rig.tell(
         ev.FleetSeen(
-            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now
+            (), FleetConfig(confirmed_term=4, confirmed_seen=9, confirmed_record=RELEASED.digest), rig.now, rig.now, rig.now
         )
     )
     rig.lock(LockView(8, None, RELEASED))
@@ -162,7 +162,7 @@ def test_a_word_that_let_the_holder_go_on_says_nothing_of_its_end() -> None:
     rig.registered()
     held = replace(HELD, term=4, heartbeat=7)
     config = FleetConfig(confirmed_term=4, confirmed_seen=4, confirmed_record=held.digest)
-    rig.tell(ev.FleetSeen((), config, rig.now, rig.now))
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, rig.now))
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.take(ac.Take).claim.confirmed
 
@@ -183,7 +183,7 @@ def test_a_missing_key_is_never_taken_it_is_written_anew_first() -> None:
     while rig.now < start + 12:
         rig.lock(LockView(0))
         rig.run(0.25)
-        rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now))
+        rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, rig.now))
     assert not rig.has(ac.Take)
     created = rig.take(ac.CreateKey).record
     assert (created.released, created.guard_time) == (False, 9.0)
@@ -197,7 +197,7 @@ def test_a_missing_key_is_taken_after_the_guard_time_with_a_term_above_every_mem
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", term_seen=17), None, 3)
     rig.lock(LockView(0))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now, rig.now))
     created = rig.take(ac.CreateKey).record
     assert created.term == 17
     rig.tell(ev.KeyCreated(ev.Outcome.APPLIED, rig.now))
@@ -216,7 +216,7 @@ def test_a_larger_guard_time_of_any_member_is_waited_for_when_the_locks_value_is
     rig = Rig()
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now, rig.now))
     start = rig.now
     while rig.now < start + 14.9:
         rig.lock(LockView(4, "s9", None))
@@ -231,12 +231,12 @@ def test_a_larger_guard_time_of_any_member_holds_for_a_new_key_and_for_the_trust
     rig.registered()
     member = ev.SeenMember(MemberRecord("c", "host-c", "life-c", guard_time=15.0), None, 3)
     rig.state = replace(rig.state, watch=Watch(LockView(1, "s0"), rig.now, rig.now, since=rig.now - 12))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now, rig.now))
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
     assert NEW_WATCH in [reason.code for reason in ineligible(rig.state, rig.now)]
     rig.lock(LockView(0))
-    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((member,), FleetConfig(), rig.now, rig.now, rig.now))
     assert rig.take(ac.CreateKey).record.guard_time == 15.0
 
 
@@ -246,7 +246,7 @@ def test_a_missing_key_is_written_anew_only_with_what_the_history_says_since_it_
     rig.lock(LockView(0))
     assert not rig.has(ac.CreateKey)
     rig.take(ac.ReadFleet)
-    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, newest_term=11))
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, rig.now, newest_term=11))
     assert rig.take(ac.CreateKey).record.term == 11
 
 
@@ -260,11 +260,11 @@ def test_a_term_that_another_node_has_had_is_not_taken_before_an_operator_has_lo
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
     newest = take.record.term + 2
-    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, newest_term=newest))
+    rig.tell(ev.FleetSeen((), FleetConfig(), rig.now, rig.now, rig.now, newest_term=newest))
     rig.lock(LockView(7, None, RELEASED))
     assert not rig.has(ac.Take)
     word = FleetConfig(confirmed_term=RELEASED.term, confirmed_seen=newest, confirmed_record=RELEASED.digest)
-    rig.tell(ev.FleetSeen((), word, rig.now, rig.now, newest_term=newest))
+    rig.tell(ev.FleetSeen((), word, rig.now, rig.now, rig.now, newest_term=newest))
     assert rig.take(ac.Take).record.term == newest + 1
 
 

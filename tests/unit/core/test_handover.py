@@ -45,10 +45,13 @@ class Desk(Rig):
         self.validating()
         self.fleet(*members)
 
-    def fleet(self, *members: MemberRecord, config: FleetConfig | None = None, step: bool = True) -> None:
+    def fleet(
+        self, *members: MemberRecord, config: FleetConfig | None = None, step: bool = True, sent: float | None = None
+    ) -> None:
         seen = tuple(ev.SeenMember(member, f"s-{member.node_id}", self.index) for member in members)
         self.index += 1
-        self.tell(ev.FleetSeen(seen, config or FleetConfig(), self.now, self.now), step)
+        asked = self.now if sent is None else sent
+        self.tell(ev.FleetSeen(seen, config or FleetConfig(), asked, self.now, self.now), step)
 
     def asked(self, request: Request = REQUEST) -> None:
         self.index += 1
@@ -113,6 +116,26 @@ def test_only_what_was_read_after_the_request_refuses_it(well: bool) -> None:
     desk.settle()
     request = desk.written()
     assert (request.outcome, request.marked(Step.CONFIRMED) is not None) == (None if well else Outcome.REFUSED, well)
+
+
+def test_a_read_that_was_under_way_when_the_request_came_does_not_refuse_it() -> None:
+    """Its answer comes after the request, what it tells may be from before."""
+    sick = replace(CANDIDATE, eligible=False, ineligible=("no-answer",))
+    desk = Desk()
+    desk.validates(sick)
+    desk.run(3.0)
+    sent = desk.now
+    desk.now += 0.1
+    desk.asked()
+    asked = desk.now
+    desk.now += 0.3
+    desk.fleet(sick, sent=sent)
+    desk.settle()
+    assert desk.written().outcome is None
+    assert "reading the nodes' records anew: b is not eligible: no-answer" in desk.why
+    desk.fleet(sick, sent=asked)
+    desk.settle()
+    assert desk.written().outcome is Outcome.REFUSED
 
 
 def test_the_holder_plans_waits_for_the_candidates_word_and_then_takes_the_key_from_neard() -> None:

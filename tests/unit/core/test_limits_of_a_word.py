@@ -43,7 +43,7 @@ def test_a_final_height_that_was_there_at_the_first_look_may_be_of_the_past() ->
 def paused(rig: Rig, seconds: float = 600.0, *members: MemberRecord) -> None:
     config = FleetConfig(pauses=(Pause(until=rig.now + seconds, reason="new switches"),))
     seen = tuple(ev.SeenMember(member, f"s-{member.node_id}", int(rig.now)) for member in members)
-    rig.tell(ev.FleetSeen(seen, config, rig.now, rig.now))
+    rig.tell(ev.FleetSeen(seen, config, rig.now, rig.now, rig.now))
 
 
 def test_in_a_pause_a_crash_stays_on_its_node() -> None:
@@ -114,7 +114,7 @@ def watching(newest_term: int) -> Rig:
     rig.lock(LockView(7, "sb", replace(RELEASED, released=False)), step=False)
     config = rig.state.fleet
     assert config is not None
-    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, newest_term=newest_term), step=False)
+    rig.tell(ev.FleetSeen((), config, rig.now, rig.now, rig.now, newest_term=newest_term), step=False)
     return rig
 
 

@@ -40,7 +40,7 @@ class Fleet(Rig):
     def fleet(self, *members: MemberRecord, config: FleetConfig | None = None, wall: float | None = None) -> None:
         self.index += 1
         seen = tuple(ev.SeenMember(each, f"s-{each.node_id}", self.index) for each in members)
-        self.tell(ev.FleetSeen(seen, config or FleetConfig(), self.now, self.now if wall is None else wall))
+        self.tell(ev.FleetSeen(seen, config or FleetConfig(), self.now, self.now, self.now if wall is None else wall))
 
     def codes(self) -> list[str]:
         return [reason.code for reason in ineligible(self.state, self.now)]
@@ -95,7 +95,7 @@ def test_who_is_not_able_or_not_there_is_not_waited_for(changes: dict[str, objec
         rig.fleet(member("c", priority=9, eligible=False))
     else:
         seen = (ev.SeenMember(member("c", priority=9), None, 99),)
-        rig.tell(ev.FleetSeen(seen, FleetConfig(), rig.now, rig.now))
+        rig.tell(ev.FleetSeen(seen, FleetConfig(), rig.now, rig.now, rig.now))
     assert rank(rig.state, rig.now) == 0
 
 
@@ -206,9 +206,9 @@ def test_a_paused_holder_does_not_hand_over_by_itself() -> None:
     rig = Fleet(holder=True)
     seen = (ev.SeenMember(member("c", height=300), "s-c", 9),)
     config = FleetConfig(pauses=(Pause(until=rig.now + 600),))
-    rig.tell(ev.FleetSeen(seen, config, rig.now, rig.now))
+    rig.tell(ev.FleetSeen(seen, config, rig.now, rig.now, rig.now))
     rig.run(16.0, height=None)
-    rig.tell(ev.FleetSeen((replace(seen[0], index=10),), config, rig.now, rig.now))
+    rig.tell(ev.FleetSeen((replace(seen[0], index=10),), config, rig.now, rig.now, rig.now))
     assert "handovers are paused" in rig.why
     assert not rig.has(ac.StopChild)
 
@@ -219,11 +219,11 @@ def test_a_holder_without_peers_hands_over_only_to_a_standby_that_is_ahead() -> 
     rig.status(110, peers=0, validator_key=KEY, validator_account="acct")
     rig.run(16.0, height=None)
     seen = ev.SeenMember(member("c", height=110, peers=7), "s-c", 9)
-    rig.tell(ev.FleetSeen((seen,), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((seen,), FleetConfig(), rig.now, rig.now, rig.now))
     assert not rig.has(ac.StopChild), "when all are equally blind nobody moves"
     assert "neard has no peers and no standby is better off" in rig.why
     ahead = replace(seen.record, height=110 + rig.state.policy.freeze_blocks)
-    rig.tell(ev.FleetSeen((replace(seen, record=ahead, index=10),), FleetConfig(), rig.now, rig.now))
+    rig.tell(ev.FleetSeen((replace(seen, record=ahead, index=10),), FleetConfig(), rig.now, rig.now, rig.now))
     stop = rig.take(ac.StopChild)
     assert stop.why == "neard has no peers while c is better off"
 

@@ -31,7 +31,7 @@ class Asked(Rig):
     def read_fleet(self, ahead: float = 0.0) -> None:
         config = self.state.fleet
         assert config is not None
-        self.tell(ev.FleetSeen((), config, self.now, self.now + ahead))
+        self.tell(ev.FleetSeen((), config, self.now, self.now, self.now + ahead))
 
     def ask(self, request: Request) -> None:
         self.index += 1

@@ -47,7 +47,7 @@ class Watched(Rig):
         """The fleet is read; the wall clock is known from then on."""
         self.index += 1
         seen = tuple(ev.SeenMember(member, f"s-{member.node_id}", self.index) for member in members)
-        self.tell(ev.FleetSeen(seen, FleetConfig(), self.now, WALL + self.now))
+        self.tell(ev.FleetSeen(seen, FleetConfig(), self.now, self.now, WALL + self.now))
 
     def takes(self, record: LockRecord = RELEASED) -> None:
         """Takes the lock as ``record`` left it; neard has no key yet."""

@@ -267,6 +267,7 @@ class ConsulAdapter:
     # --- the fleet ---
 
     async def _read_fleet(self) -> ev.FleetSeen | ev.FleetFailed:
+        sent = self._clock.now()
         try:
             fleet = await self._ask(
                 self._fleet,
@@ -276,7 +277,7 @@ class ConsulAdapter:
             )
         except ConsulError as error:
             return ev.FleetFailed(error.why)
-        return ev.FleetSeen(fleet.members, fleet.config, self._clock.now(), self._clock.wall(), fleet.newest_term)
+        return ev.FleetSeen(fleet.members, fleet.config, sent, self._clock.now(), self._clock.wall(), fleet.newest_term)
 
     async def _publish(self, action: Publish) -> ev.MemberPublished | ev.MemberRefused:
         first = not self._published

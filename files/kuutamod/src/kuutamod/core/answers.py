@@ -73,8 +73,8 @@ def _fleet_seen(state: NodeState, event: ev.FleetSeen) -> NodeState:
         peers.append(Peer(member.record, member.session, member.index, seen))
     wall = event.wall - event.at
     newest = max(state.newest_term, event.newest_term)
-    state = replace(done(state, Slot.FLEET), peers=tuple(peers), fleet=event.config, fleet_read=event.at)
-    return replace(state, wall=wall, newest_term=newest)
+    state = replace(done(state, Slot.FLEET), peers=tuple(peers), fleet=event.config)
+    return replace(state, fleet_sent=event.sent, fleet_read=event.at, wall=wall, newest_term=newest)
 
 
 def _fleet_is_old(state: NodeState) -> NodeState:

@@ -176,11 +176,12 @@ class SeenMember:
 class FleetSeen:
     """Members and fleet-wide settings; ``config`` None: unreadable. ``wall``: this host's Unix seconds at ``at``.
 
-    ``newest_term``: the highest that has a record.
+    What they were at some moment between ``sent`` and ``at``. ``newest_term``: the highest that has a record.
     """
 
     members: tuple[SeenMember, ...]
     config: FleetConfig | None
+    sent: float
     at: float
     wall: float
     newest_term: int = 0

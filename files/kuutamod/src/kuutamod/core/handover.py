@@ -76,7 +76,7 @@ def course(state: NodeState, request: Request, now: float) -> Course:
     if (wait := _waiting_for(state, request)) and request.when != "now":
         return _wait(wait, Step.WAITING)  # what is wrong with the candidate by then is over, or is told when it is time
     candidate, fault = _candidate(state, request, now)
-    if fault and (state.fleet_read is None or state.fleet_read < state.desk.first_seen):
+    if fault and (state.fleet_read is None or state.fleet_sent < state.desk.first_seen):
         return _wait(f"reading the nodes' records anew: {fault}")  # what is older than the request may be over
     if fault:
         return _end(Outcome.REFUSED, fault)

@@ -308,6 +308,8 @@ class Faults:
 class NodeState:
     """Everything a node knows at one moment. ``wall``: Unix seconds when boottime was 0, as far as this host knows.
 
+    ``fleet_sent`` and ``fleet_read``: when ``peers`` and ``fleet`` were asked for and answered; ``fleet_read`` None: they
+    have to be read (anew).
     ``released_for``: the request for which this node last released the lock; ``stopped_for``: for which it last began to
     stop its neard. ``request_refused``: the index at which its last answer to a request was not taken. ``history``: the
     term last recorded there, and whether its key was live then.
@@ -327,6 +329,7 @@ class NodeState:
     watch: Watch | None = None
     peers: tuple[Peer, ...] = ()
     fleet: FleetConfig | None = None
+    fleet_sent: float = 0.0
     fleet_read: float | None = None
     wall: float = 0.0
     desk: Desk = field(default_factory=Desk)

@@ -16,9 +16,9 @@ from ...consul.faults import ConsulError
 from ...consul.overview import Overview
 from ...core.protocol import Ask, FleetConfig, Outcome
 from ...fleet import switches
-from ...fleet.asking import Refusal, Wish, aim, holder_of
+from ...fleet.asking import Refusal, Wish, aim
 from ...fleet.order import Connection, look, new_request
-from ...fleet.verdict import members
+from ...fleet.verdict import holder, members
 
 
 def drain(context: Context, options: argparse.Namespace) -> End:
@@ -28,9 +28,13 @@ def drain(context: Context, options: argparse.Namespace) -> End:
     names = sorted(member.record.node_id for member in members(overview))
     if node not in names:
         return _end(refuse(f"there is no node {node}; there are {', '.join(names) or 'none'}"), False)
-    held = holder_of(overview, "")
-    if isinstance(held, Refusal) or held[0].record.node_id != node:
-        return _mark(to, options, End(DONE, outcome=Outcome.DONE, why=f"{node} did not hold the lock"), "")
+    held = holder(overview)
+    if held is None or held.name != node:
+        return _mark(to, options, End(DONE, outcome=Outcome.DONE, why=f"{node} did not hold the lock"))
+    if not held.live:
+        # A drained node may be switched off, and the neard of this one may still sign.
+        why = "it has no live member record, so nobody can ask it to hand over: wait until it has, or the lock is free"
+        return _end(refuse(f"nothing has changed: {node} holds the lock, and {why}"), False)
     return _hand_over(to, context, options, overview)
 
 
@@ -50,22 +54,26 @@ def _hand_over(to: Connection, context: Context, options: argparse.Namespace, ov
     if end.code != Exit.DONE:
         complain(f"{node} is not drained")
         return _end(end, False)
-    return _mark(to, options, end, f"the lock was handed over to {found.node}, but {node} is not drained: ")
+    return _mark(to, options, end, f"the lock was handed over to {found.node}, but ")
 
 
-def _mark(to: Connection, options: argparse.Namespace, end: End, otherwise: str) -> End:
-    """Mark the node; ``otherwise``: what is to be said before why it failed."""
+def _mark(to: Connection, options: argparse.Namespace, end: End, done: str = "") -> End:
+    """Mark the node; ``done``: what has happened before, to be said where the mark fails."""
     node = options.node
     try:
         orders.change_config(to.consul, to.account_id, lambda config: switches.drained(config, node), to.deadline)
+    except orders.Unsure as error:
+        why = failed(error, f"{done}it is not known whether {node} is drained: ")
+        return _end(replace(end, code=Exit.UNKNOWN, outcome=None, why=why.why), None)
     except ConsulError as error:
-        why = failed(error, otherwise)
+        why = failed(error, f"{done}{node} is not drained: " if done else "")
         return _end(replace(end, code=why.code, outcome=why.outcome, why=why.why), False)
     announce(options, f"{node} is drained; once it has read that it takes no lock until `kuutamoctl undrain {node}`.")
     return _end(end, True)
 
 
-def _end(end: End, drained: bool) -> End:
+def _end(end: End, drained: bool | None) -> End:
+    """``drained`` None: the mark may have been written."""
     return replace(end, more={"drained": drained})
 
 
@@ -87,7 +95,8 @@ def undrain(context: Context, options: argparse.Namespace) -> int:
 DRAIN = Command(
     name="drain",
     about="keep a node from taking the lock; if it holds it, it hands over to the best standby first",
-    exit_codes=EXIT_CODES,
+    exit_codes=f"{EXIT_CODES} A handover stays done where the mark fails: then 1 and 3 say that the node is not drained, 6 "
+    "that it is not known.",
     run=ordered(drain),
     options=(NODE, *FOLLOWED),
 )
