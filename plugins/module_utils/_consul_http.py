@@ -21,6 +21,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
 from ansible.module_utils.urls import SSLValidationError, open_url
 
+from ._kuutamod.consul.settings import check_token
+
 SPEC: dict[str, dict[str, Any]] = {
     "host": {"type": "str", "default": "127.0.0.1"},
     "port": {"type": "int", "default": 8501},
@@ -36,6 +38,7 @@ SPEC: dict[str, dict[str, Any]] = {
 }
 SHORTEST_TOKEN = 8
 """Ansible hides a secret by replacing its letters everywhere; one of a few letters would spoil every message."""
+NO_NEWLINE = "it ends in a newline, as from echo; give it to ansible-vault encrypt_string with printf %s"
 PAUSE = 0.5
 """Seconds between two attempts while Consul has no leader yet."""
 PASSING = (
@@ -51,6 +54,8 @@ PASSING = (
     "connection refused",
 )
 """What Consul answers with 500 or 503 while it elects a leader or has just started; it passes by itself."""
+KEYRING = "operator/keyring"
+"""Consul passes it on to all agents, and answers 500 when one of them needs longer than some 3 s; that passes as well."""
 UNTOUCHED = ("no cluster leader", "legacy mode", "no known consul servers", "connection refused")
 """Those of them after which Consul has surely not done what it was asked."""
 
@@ -58,8 +63,8 @@ UNTOUCHED = ("no cluster leader", "legacy mode", "no known consul servers", "con
 class ConsulHttpError(Exception):
     """Consul can't be asked, or refuses.
 
-    ``reason``: ``unreachable``, ``no_leader``, ``forbidden``, ``refused`` or ``answer``; ``status``: HTTP's, if any.
-    ``untouched``: Consul has surely not done what it was asked.
+    ``reason``: ``unreachable``, ``no_leader``, ``forbidden``, ``refused``, ``answer`` or ``options``.
+    ``status``: HTTP's, if any. ``untouched``: Consul has surely not done what it was asked.
     """
 
     def __init__(self, reason: str, message: str, status: int | None = None, untouched: bool = True) -> None:
@@ -79,13 +84,17 @@ class Answer:
 
 
 class ConsulHttp:
-    """One agent's API. ``wait``: seconds for which a cluster without a leader, or an agent that starts, is asked again."""
+    """One agent's API. ``wait``: seconds for which a cluster without a leader, or an agent that starts, is asked again.
+
+    ``changed``: Consul has done something else than to answer, or may have.
+    """
 
     def __init__(self, module: AnsibleModule) -> None:
         given = module.params
         host = f"[{given['host']}]" if ":" in given["host"] else given["host"]
         self.url = f"{given['scheme']}://{host}:{given['port']}"
         self.token: str | None = given["token"]
+        self.changed = False
         self._wait: float = given["wait"]
         self._options: dict[str, Any] = {
             "timeout": given["timeout"],
@@ -114,8 +123,11 @@ class ConsulHttp:
         end = time.monotonic() + self._wait
         while True:
             try:
-                return self._once(method, path, body, query or {}, token or self.token, accept)
+                answer = self._once(method, path, body, query or {}, token or self.token, accept)
+                self.changed |= method != "GET" and answer.status not in accept
+                return answer
             except ConsulHttpError as error:
+                self.changed |= method != "GET" and not error.untouched
                 if once and not error.untouched:
                     told = f"{error}; {method} /v1/{path} may have been done all the same and is not repeated: run it again"
                     raise ConsulHttpError(error.reason, told, error.status, untouched=False) from None
@@ -138,7 +150,7 @@ class ConsulHttp:
             with open_url(url, data=data, headers=headers, method=method, **self._options) as reply:
                 return _answer(reply.getcode(), reply.read())
         except HTTPError as error:
-            answer = _answer(error.code, error.read())
+            answer = _answer(error.code, _rest(error, self.url))
             if answer.status in accept:
                 return answer
             raise _refusal(what, self.url, answer) from None
@@ -150,6 +162,10 @@ class ConsulHttp:
                 raise ConsulHttpError("refused", f"{self.url} has not proved who it is: {cause}") from None
             untouched = isinstance(cause, ConnectionRefusedError)
             raise ConsulHttpError("unreachable", f"{self.url} does not answer: {cause}", untouched=untouched) from None
+        except ValueError:
+            # Its text may show the token.
+            told = f"{what} can't be asked of {self.url}: no request can carry its token or its address"
+            raise ConsulHttpError("options", told) from None
 
 
 def connect(module: AnsibleModule) -> ConsulHttp:
@@ -161,23 +177,46 @@ def connect(module: AnsibleModule) -> ConsulHttp:
     if given["token_file"] is not None:
         try:
             consul.token = Path(given["token_file"]).read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
+        except OSError as error:
             fail_options(module, f"token_file: {error}")
+        except ValueError:
+            fail_options(module, f"token_file: {given['token_file']} holds no token: it has characters outside ASCII in it")
     if consul.token is not None:
-        if len(consul.token) < SHORTEST_TOKEN:
-            fail_options(module, "token: too short to be a secret id; a policy's or role's name is not one")
-        module.no_log_values.add(consul.token)
+        check_secret(module, "token" if given["token"] is not None else "token_file", consul.token)
     return consul
 
 
-def fail(module: AnsibleModule, error: ConsulHttpError, **results: Any) -> None:
-    """End the module: Consul can't be asked, or refuses. ``reason`` in the result is a word for programs."""
-    module.fail_json(msg=f"Consul: {error}", reason=error.reason, **results)
+def check_secret(module: AnsibleModule, name: str, secret: str) -> None:
+    """Have a secret id hidden in all that is told; ends the module when it can be none. ``name``: the option's."""
+    try:
+        check_token(secret, "the Consul token")
+    except ValueError as error:
+        fail_options(module, f"{name}: {error}" + (f"; {NO_NEWLINE}" if secret.endswith("\n") else ""))
+    if len(secret) < SHORTEST_TOKEN:
+        fail_options(module, f"{name}: too short to be a secret id; a policy's or role's name is not one")
+    module.no_log_values.add(secret)
+
+
+def fail(module: AnsibleModule, error: ConsulHttpError, changed: bool = False, **results: Any) -> None:
+    """End the module: Consul can't be asked, or refuses. ``reason`` in the result is a word for programs.
+
+    ``changed`` and ``results``: what was done before.
+    """
+    module.fail_json(msg=f"Consul: {error}", reason=error.reason, changed=changed, **results)
 
 
 def fail_options(module: AnsibleModule, message: str) -> None:
     """End the module: an option is wrong."""
     module.fail_json(msg=message, reason="options")
+
+
+def _rest(error: HTTPError, url: str) -> bytes:
+    """What follows the status of a refusal. Raises ConsulHttpError."""
+    try:
+        return error.read()
+    except (HTTPException, OSError) as broken:
+        told = f"{url} breaks off its answer {error.code}: {broken}"
+        raise ConsulHttpError("unreachable", told, untouched=False) from None
 
 
 def _answer(status: int, content: bytes) -> Answer:
@@ -198,6 +237,10 @@ def _refusal(what: str, url: str, answer: Answer) -> ConsulHttpError:
     if answer.status in (500, 502, 503) and any(word in text.lower() for word in PASSING):
         untouched = any(word in text.lower() for word in UNTOUCHED)
         return ConsulHttpError("no_leader", f"{url} has no cluster leader at hand: {text}", answer.status, untouched)
+    # What the agents are told of the gossip key is the same a second time.
+    if answer.status == 500 and what.endswith(f"/{KEYRING}") and "nodes reported success" in text.lower():
+        told = f"{what}: an agent has not answered in time: {text}"
+        return ConsulHttpError("unreachable", told, answer.status, untouched=False)
     if answer.status == 400 and "HTTPS server" in text:
         return ConsulHttpError("refused", f"{url} speaks https, not http", 400)
     return ConsulHttpError("answer", f"{what} answers {answer.status}: {text}", answer.status)

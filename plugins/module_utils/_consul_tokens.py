@@ -30,6 +30,8 @@ class Outcome:
     """What was changed, or would be: for the module's result and its diff."""
 
     changed: bool = False
+    written: bool = False
+    """A file of this host was changed, whatever failed after it."""
     policies: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[dict[str, Any]] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
@@ -300,17 +302,28 @@ class Tokens:
             changed = True
             if secret is not None and not self._check:
                 try:
-                    new = str(self._write(path, secret))
+                    self._replace(wanted, path, secret)
                 except OSError as error:
                     raise PlaceFault(
                         f"the token {wanted['description']} is made, and can't be kept in {path}: {_cause(error)}. Mend"
                         " that and run it again; the token that was used before is still good"
                     ) from None
-                self._rights(wanted, new)
-                self._module.atomic_move(new, str(path))
+                self._outcome.written = True
         if path.exists() and self._rights(wanted, str(path)):
             self._outcome.changed = changed = True
+            self._outcome.written |= not self._check
         return changed
+
+    def _replace(self, wanted: dict[str, Any], path: Path, secret: str) -> None:
+        """In place with its owner and mode at once: AnsibleModule's atomic_move opens a new file to all for a moment."""
+        new = self._write(path, secret)
+        try:
+            if self._module.selinux_enabled():
+                self._module.set_context_if_different(str(new), self._module.selinux_default_context(str(path)), False)
+            self._rights(wanted, str(new))
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
     def _rights(self, wanted: dict[str, Any], path: str) -> bool:
         module = self._module

@@ -157,7 +157,7 @@ bootstrapped:
   type: bool
 policies:
   description: Each policy with its name, id and what was done, V(none), V(created), V(changed) or V(deleted).
-  returned: success
+  returned: success, or a failure of Consul or of a file, then those before it
   type: list
   elements: dict
   sample:
@@ -169,7 +169,7 @@ tokens:
     - Each token with its description, accessor id, what was done (V(none), V(created), V(changed) or V(rotated)), and
       whether it had to be placed.
     - The accessor ids of other tokens with this description are in C(others), of deleted ones in C(deleted).
-  returned: success
+  returned: success, or a failure of Consul or of a file, then those before it
   type: list
   elements: dict
   sample:
@@ -249,6 +249,8 @@ def main() -> None:
                 f"token {token['description']}: nobody would know its secret; give secret_id, or say by path or agent "
                 "who gets the one that Consul chooses",
             )
+        if token["secret_id"]:
+            _consul_http.check_secret(module, f"secret_id of token {token['description']}", token["secret_id"])
     outcome, bootstrapped = Outcome(), False
     agent_file = Path(given["agent_tokens_file"]) if given["agent_tokens_file"] else None
     try:
@@ -266,10 +268,12 @@ def main() -> None:
         for policy in given["policies"]:
             if policy["state"] == "absent":
                 policies.ensure(policy)
-    except _consul_http.ConsulHttpError as error:
-        _consul_http.fail(module, error)
-    except PlaceFault as error:
-        module.fail_json(msg=str(error), reason="file")
+    except (_consul_http.ConsulHttpError, PlaceFault) as error:
+        done: dict[str, Any] = {"policies": outcome.policies, "tokens": outcome.tokens}
+        done["changed"] = consul.changed or outcome.written
+        if isinstance(error, _consul_http.ConsulHttpError):
+            _consul_http.fail(module, error, **done)
+        module.fail_json(msg=str(error), reason="file", **done)
     module.exit_json(
         changed=outcome.changed,
         bootstrapped=bootstrapped,

@@ -79,7 +79,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kuutamo.near.plugins.module_utils import _consul_http
 
-PATH = "operator/keyring"
+PATH = _consul_http.KEYRING
 KEY_BYTES = 32
 
 
@@ -142,6 +142,7 @@ def main() -> None:
         size = 0
     if size != KEY_BYTES:
         _consul_http.fail_options(module, "key: not 32 bytes in base64; make one with: consul keygen")
+    step = "GET"
     try:
         ring = read(consul, module)
         if expected is not None and ring.nodes < expected:
@@ -152,11 +153,13 @@ def main() -> None:
             )
         todo = steps(ring, key, state)
         if not module.check_mode:
-            for method, which in todo:
-                consul.call(method, PATH, {"Key": which})
+            for step, which in todo:
+                consul.call(step, PATH, {"Key": which})
         after = ring.state(key) if not todo or module.check_mode else read(consul, module).state(key)
     except _consul_http.ConsulHttpError as error:
-        _consul_http.fail(module, error)
+        # With 500 some agents may have done it, and others not.
+        partly = step != "GET" and (error.status or 0) >= 500 and error.reason == "answer"
+        _consul_http.fail(module, error, changed=consul.changed or partly)
     module.exit_json(
         changed=bool(todo),
         nodes=ring.nodes,

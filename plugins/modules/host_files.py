@@ -193,15 +193,23 @@ class Host:
         return [_difference(path, _text(before), _text(after))]
 
     def _write(self, path: Path, content: bytes, wanted: Json) -> None:
-        """In place only when it is whole, good, and has its owner and mode."""
+        """In place only when it is whole, good, and has its owner and mode.
+
+        AnsibleModule's atomic_move opens a new file to all for a moment.
+        """
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
+                if wanted["mode"] is None:
+                    os.fchmod(file.fileno(), _plain_mode(path))
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             if wanted["validate"]:
                 self._validate(name, wanted["validate"], f"{path} is left as it was, since the new content is not good")
-            self._module.set_fs_attributes_if_different(self._wishes(name, wanted), False)
-            self._module.atomic_move(name, str(path), keep_dest_attrs=False)
+            # With the SELinux context, if any, of the file that it becomes.
+            self._module.set_fs_attributes_if_different({**self._wishes(str(path), wanted), "path": name}, False)
+            Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
 
@@ -240,6 +248,15 @@ def _known(find: Callable[[str], object], name: str) -> bool:
         return name.isdigit() or find(name) is not None
     except KeyError:
         return False
+
+
+def _plain_mode(path: Path) -> int:
+    """The mode of a file for which none is given: the one that it has, else the umask's."""
+    if path.is_file() and not path.is_symlink():
+        return path.stat().st_mode & 0o7777
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _difference(path: Path, before: str, after: str) -> Json:

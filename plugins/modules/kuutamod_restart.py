@@ -47,12 +47,12 @@ EXAMPLES = r"""
 RETURN = r"""
 before:
   description: The state of the unit before, in systemd's words.
-  returned: success
+  returned: always, unless systemd does not tell
   type: str
   sample: active
 role:
   description: Its place in the fleet before; empty if it had none, or did not say.
-  returned: success
+  returned: always, unless systemd does not tell
   type: str
   sample: standby
 """
@@ -97,18 +97,21 @@ def judge(state: str, place: str | None, url: str) -> None:
         raise Refused(f"kuutamod runs but does not answer at {url}, {_REMEDY}")
 
 
-def _run(module: AnsibleModule) -> dict[str, Any]:
+def _run(module: AnsibleModule, told: dict[str, Any]) -> None:
+    """``told``: the results, as far as it gets. :raises Refused: :raises ProgramFault: it does not get to its end."""
     given = module.params
     unit = _units.show(module, [_UNIT], ("ActiveState", "UnitFileState"), _PATIENCE)[_UNIT]
     state = unit["ActiveState"]
     place = role(given["url"], given["timeout"]) if state not in _ENDED else ""
+    told |= {"before": state, "role": place or ""}
     if not given["holder"]:
         judge(state, place, given["url"])
+    # A restart that fails has ended what ran.
+    told["changed"] = True
     if not module.check_mode:
         _systemctl(module, "restart")
         if unit["UnitFileState"] != "enabled":
             _systemctl(module, "enable")
-    return {"changed": True, "before": state, "role": place or ""}
 
 
 def _systemctl(module: AnsibleModule, verb: str) -> None:
@@ -129,10 +132,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    told: dict[str, Any] = {"changed": False}
     try:
-        module.exit_json(**_run(module))
+        _run(module, told)
     except (Refused, ProgramFault) as fault:
-        module.fail_json(msg=str(fault))
+        module.fail_json(msg=str(fault), **told)
+    module.exit_json(**told)
 
 
 if __name__ == "__main__":

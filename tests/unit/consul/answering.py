@@ -64,8 +64,11 @@ def answering(behaviour: Behaviour) -> Iterator[tuple[str, Asked]]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._answer()
 
+        def do_POST(self) -> None:
+            self.do_PUT()
+
         def do_DELETE(self) -> None:
-            self._answer()
+            self.do_PUT()
 
         def _answer(self) -> None:
             asked.requests.append(f"{self.command} {self.path}")

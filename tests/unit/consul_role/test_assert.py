@@ -40,7 +40,19 @@ WRONG: Mapping[str, tuple[Json, tuple[str, ...]]] = {
     "extra-ports": ({"consul_extra_config": {"ports": {"http": 1}}}, ("ports", "consul_https")),
     "extra-acl": ({"consul_extra_config": {"acl": {}, "encrypt": "x"}}, ("acl, encrypt", "shown in diffs")),
     "gossip": ({"consul_gossip_key": "short"}, ("consul_gossip_key", "openssl rand -base64 32")),
-    "token": ({"consul_management_token": "x" * 12}, ("consul_management_token", "UUIDs in lower case")),
+    "gossip-newline": ({"consul_gossip_key": f"{GOSSIP}\n"}, ("consul_gossip_key", "printf %s")),
+    "token": ({"consul_management_token": "x" * 12}, ("consul_management_token has to be a UUID in lower case",)),
+    "token-newline": (
+        {"consul_management_token": f"{TOKEN}\n"},
+        ("consul_management_token has to be", "printf %s", "ansible-vault encrypt_string"),
+    ),
+    "reader-newline": ({"consul_reader_token": f"{OTHER_TOKEN}\n"}, ("consul_reader_token has to be", "printf %s")),
+    "two-newlines": (
+        {"consul_operator_token": f"{OTHER_TOKEN}\n", "consul_reader_token": f"{TOKEN}\n"},
+        ("consul_operator_token, consul_reader_token have to be",),
+    ),
+    "no-token": ({"consul_management_token": ""}, ("consul_management_token is required",)),
+    "datacenter-newline": ({"consul_datacenter": "dc1\n"}, ("consul_datacenter has to be",)),
     "twins": ({"consul_operator_token": TOKEN}, ("no two alike",)),
     "address": ({"consul_bind_address": "host.example"}, ("consul_bind_address of address", "host.example")),
     "source": ({"consul_source": "archive"}, ("consul_archive", "consul_archive_sha256")),
@@ -87,6 +99,10 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_what_is_wrong_is_refused_by_name(judged: Run, name: str) -> None:
     assert name in judged.faults, judged.out
     assert [words for words in WRONG[name][1] if words not in judged.faults[name]] == [], judged.faults[name]
+
+
+def test_no_secret_is_told(judged: Run) -> None:
+    assert not any(secret in judged.out for secret in (TOKEN, OTHER_TOKEN, GOSSIP))
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT))

@@ -102,6 +102,34 @@ def test_secrets_are_not_told(tmp_path: Path) -> None:
     assert TOKEN not in done.out
 
 
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("deploy", f"{TOKEN}\n"), ("remove_node", f"{TOKEN}\u00e9"), ("status", f"{TOKEN} ")],
+    ids=("newline", "accent", "blank"),
+)
+def test_a_token_that_no_request_can_carry_is_refused_by_its_name(tmp_path: Path, name: str, bad: str) -> None:
+    done = playbook(name, inventory(consul_operator_token=bad), tmp_path, "-vvv")
+    assert done.code != 0
+    assert done.told("Nothing has been changed. consul_operator_token has blanks or characters outside ASCII in it")
+    assert done.told("ansible-vault encrypt_string --stdin-name consul_operator_token")
+    assert TOKEN not in done.out
+
+
+def test_a_token_that_is_not_asked_for_need_not_be_there(tmp_path: Path) -> None:
+    given = inventory(consul_management_token="{{ vault_of_others }}", consul_reader_token="UNSET")
+    done = playbook("status", given, tmp_path)
+    assert "consul_management_token" not in done.out and "vault_of_others" not in done.out
+    assert "TASK [Look at the fleet]" in done.out or "Report on the fleet" in done.out
+
+
+def test_a_token_of_the_validators_alone(tmp_path: Path) -> None:
+    given = inventory(servers=("s1", "s2", "s3"), consul_operator_token="UNSET")
+    given["all"]["children"]["validators"]["vars"] = {"consul_operator_token": f"{TOKEN}\n"}
+    assert playbook("status", given, tmp_path).told("consul_operator_token has blanks")
+    given["all"]["children"]["validators"]["vars"] = {"consul_operator_token": TOKEN}
+    assert "Report on the fleet" in playbook("status", given, tmp_path).out
+
+
 @pytest.mark.parametrize("name", MINE)
 def test_every_playbook_refuses_an_empty_inventory(tmp_path: Path, name: str) -> None:
     done = playbook(name, {"all": {"hosts": {"stranger": {"ansible_connection": "local"}}}}, tmp_path)

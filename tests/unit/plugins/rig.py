@@ -7,8 +7,9 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,11 @@ def module(name: str) -> Any:
 def shared(name: str) -> Any:
     """A file of the daemon as the modules have it."""
     return _plugin(f"module_utils._kuutamod.{name}")
+
+
+def module_util(name: str) -> Any:
+    """A file that the modules share."""
+    return _plugin(f"module_utils.{name}")
 
 
 def _plugin(name: str) -> Any:
@@ -124,6 +130,29 @@ def documented(name: str) -> dict[str, Any]:
     """The module's RETURN."""
     found: dict[str, Any] = yaml.safe_load(module(name).RETURN)
     return found
+
+
+@contextlib.contextmanager
+def modes_of(path: Path) -> Iterator[set[str]]:
+    """All the modes that a file has in this time, moment by moment, under a umask that lets everybody read."""
+    seen: set[str] = set()
+
+    def watched(real: Callable[..., None]) -> Callable[..., None]:
+        def done(*arguments: Any, **named: Any) -> None:
+            real(*arguments, **named)
+            if path.exists():
+                seen.add(f"{path.stat().st_mode & 0o7777:04o}")
+
+        return done
+
+    before = os.umask(0o022)
+    try:
+        with contextlib.ExitStack() as stack:
+            for name in ("rename", "replace", "chmod", "fchmod"):
+                stack.enter_context(patch.object(os, name, watched(getattr(os, name))))
+            yield seen
+    finally:
+        os.umask(before)
 
 
 AFTER_A_LOOK = "always, once the lock was read"

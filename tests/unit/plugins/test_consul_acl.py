@@ -12,7 +12,7 @@ import pytest
 
 from kuutamo_localnet.consul import ConsulServer
 from unit.plugins.consul_rig import Ask, asking, secret
-from unit.plugins.rig import Answer
+from unit.plugins.rig import Answer, modes_of
 
 READ = 'key_prefix "kuutamod/" { policy = "read" }'
 WRITE = 'key_prefix "kuutamod/" { policy = "write" }'
@@ -119,6 +119,52 @@ def test_a_token_whose_secret_only_its_file_has(server: ConsulServer, ask: Ask, 
     assert ask("acl", tokens=[wanted]).told == (False, True) and path.stat().st_mode & 0o777 == 0o640
     path.write_text("something else\n")
     assert ask("acl", tokens=[wanted])["tokens"][0]["placed"] and path.read_text().strip() == kept
+
+
+def test_a_tokens_file_is_never_open_to_others(ask: Ask, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    wanted = {"description": name, "path": str(path), "mode": "0640"}
+    with modes_of(path) as seen:
+        ask("acl", tokens=[wanted])
+    assert seen == {"0640"}
+    path.write_text("something else\n")
+    path.chmod(0o600)
+    with modes_of(path) as seen:
+        ask("acl", tokens=[wanted])
+    assert seen == {"0600", "0640"}
+
+
+def test_a_tokens_file_that_cant_be_put_in_place_leaves_no_other(
+    ask: Ask, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+
+    def busy(_self: Path, _target: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "replace", busy)
+        refused = ask("acl", tokens=[{"description": name, "path": str(path)}])
+    assert refused.told == (True, True) and refused["reason"] == "file"
+    assert "is made, and can't be kept" in refused["msg"] and "Device or resource busy" in refused["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_done_before_a_refusal_is_told(ask: Ask, name: str, tmp_path: Path) -> None:
+    good, bad = policy(name), policy(f"{name}-bad", 'key "x" { policy = "wrote" }')
+    assert ask("acl", policies=[bad]).told == (True, False)
+    halfway = ask("acl", policies=[good, bad])
+    assert halfway.told == (True, True)
+    assert [(each["name"], each["action"]) for each in halfway["policies"]] == [(name, "created")]
+    assert ask("acl", policies=[good, bad]).told == (True, False)
+    token = {"description": name, "path": str(tmp_path / "token")}
+    nowhere = {"description": f"{name} nowhere", "path": str(tmp_path / "none/token")}
+    kept = ask("acl", tokens=[token, nowhere])
+    assert kept.told == (True, True) and kept["reason"] == "file"
+    assert [(each["description"], each["action"]) for each in kept["tokens"]] == [(name, "created")]
+    (tmp_path / "token").chmod(0o644)
+    assert ask("acl", tokens=[token, nowhere]).told == (True, True)
+    assert ask("acl", tokens=[token, nowhere]).told == (True, False)
 
 
 def test_rotation_keeps_the_token_before_until_it_is_pruned(

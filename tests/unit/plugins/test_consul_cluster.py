@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from kuutamo_localnet.consul import ConsulServer
+from unit.consul.answering import Answer as Said
+from unit.consul.answering import answering
 from unit.plugins.consul_rig import Ask, asking
+from unit.plugins.rig import address, refused, run
 
 
 def key() -> str:
@@ -55,8 +58,7 @@ def test_info_names_the_holder_of_a_lock(server: ConsulServer, ask: Ask) -> None
 
 @pytest.mark.parametrize(("name", "options"), [("info", {}), ("autopilot", {"min_quorum": 3}), ("keyring", {"key": key()})])
 def test_without_the_right_nothing_is_done(server: ConsulServer, name: str, options: dict[str, Any]) -> None:
-    refused = asking(server, None)(name, **options)
-    assert refused.failed and refused["reason"] == "forbidden"
+    refused(asking(server, None)(name, **options), "forbidden")
 
 
 def test_autopilot_is_changed_once(ask: Ask) -> None:
@@ -92,11 +94,63 @@ def test_the_gossip_key_is_changed_step_by_step(ask: Ask, first_key: str) -> Non
 
 
 def test_no_key_is_changed_while_an_agent_is_away(ask: Ask) -> None:
-    refused = ask("keyring", key=key(), nodes=2)
-    assert refused.failed and "1 of 2 agents are there" in refused["msg"]
+    refused(ask("keyring", key=key(), nodes=2), "refused", "1 of 2 agents are there")
 
 
 @pytest.mark.parametrize("bad", ["short", base64.b64encode(b"16 bytes are few").decode()])
 def test_a_bad_key_is_refused(ask: Ask, bad: str) -> None:
-    refused = ask("keyring", key=bad)
-    assert refused["reason"] == "options" and "not 32 bytes in base64" in refused["msg"]
+    refused(ask("keyring", key=bad), "options", "not 32 bytes in base64")
+
+
+STALLED = Said(500, "3/4 nodes reported success")
+
+
+class Ring:
+    """Four agents, of which one stalls at the first question of each kind, though it has been told."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.keys, self.primary, self.new = [old], old, new
+        self.asked: list[str] = []
+
+    def __call__(self, method: str, _path: str) -> Said:
+        self.asked.append(method)
+        if method == "POST":
+            self.keys = [*{*self.keys, self.new}]
+        elif method == "PUT":
+            self.primary = self.new
+        elif method == "DELETE":
+            self.keys = [self.new]
+        if self.asked.count(method) == 1:
+            return STALLED
+        pool = {"NumNodes": 4, "Keys": dict.fromkeys(self.keys, 4), "PrimaryKeys": {self.primary: 4}}
+        return Said(200, json.dumps([pool]) if method == "GET" else "")
+
+
+def test_an_agent_that_stalls_for_a_moment_is_asked_again() -> None:
+    old, new = key(), key()
+    ring = Ring(old, new)
+    with answering(ring) as (url, _asked):
+        done = run("consul_keyring", **address(url), key=new, wait=60.0, diff=True)
+    assert done.told == (False, True)
+    assert done["diff"]["after"] == "the wanted key is in use, alone\n"
+    assert ring.asked == ["GET", "GET", "POST", "POST", "PUT", "PUT", "DELETE", "DELETE", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("said", "wait", "reason"),
+    [
+        (STALLED, 0.0, "unreachable"),
+        (Said(500, "1/4 nodes reported failure"), 60.0, "answer"),
+        (Said(500, "Permission denied: 3/4 nodes reported success"), 60.0, "forbidden"),
+    ],
+)
+def test_what_the_agents_refuse_is_asked_once(said: Said, wait: float, reason: str) -> None:
+    with answering(lambda _method, _path: said) as (url, asked):
+        refused(run("consul_keyring", **address(url), key=key(), wait=wait), reason, "reported")
+    assert asked.requests == ["GET /v1/operator/keyring"]
+
+
+def test_only_of_the_keyring_it_passes() -> None:
+    with answering(lambda _method, _path: STALLED) as (url, asked):
+        refused(run("consul_autopilot", **address(url), min_quorum=3, wait=60.0), "answer")
+    assert len(asked.requests) == 1

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""consul_acl where Consul does what it is asked and its answer gets lost: nothing is made twice, and nothing is lost."""
+"""Where Consul does what it is asked and its answer gets lost: nothing is made twice, and nothing is lost."""
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +122,7 @@ def test_the_operators_token_in_its_place_whose_answer_is_lost() -> None:
 def test_nothing_is_made_twice(what: str, options: dict[str, Any]) -> None:
     consul = Consul(known={WANTED}, lose=[what])
     lost = bootstrap(consul, bootstrap=False, **options)
-    assert lost.failed and "run it again" in lost["msg"]
+    assert lost.told == (True, True) and "run it again" in lost["msg"]
     assert consul.asked.count(what) == 1
 
 
@@ -127,3 +131,65 @@ def test_what_was_surely_not_done_is_tried_again() -> None:
     consul.first = [Said(500, "No cluster leader"), Said(500, "The ACL system is currently in legacy mode.")]
     assert bootstrap(consul).told == (False, True)
     assert consul.asked.count("PUT acl/bootstrap") == 3
+
+
+@contextmanager
+def breaking_off(status: str, reset: bool) -> Iterator[str]:
+    """A server that begins a refusal and does not end it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                asker, _where = listening.accept()
+            except OSError:
+                return
+            with asker:
+                asker.recv(65536)
+                asker.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 100\r\n\r\nPermission".encode())
+                if reset:
+                    time.sleep(0.2)
+                    asker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("status", ["403 Forbidden", "500 Internal Server Error"])
+def test_a_refusal_that_breaks_off_is_no_answer(status: str, reset: bool) -> None:
+    with breaking_off(status, reset) as url:
+        broken = run("consul_autopilot", **address(url), token=WANTED, min_quorum=3)
+    assert broken.failed and broken["reason"] == "unreachable"
+    assert f"breaks off its answer {status[:3]}" in broken["msg"]
+
+
+def keyring(wanted: str, refusals: dict[str, Said]) -> Answer:
+    """The ring knows the wanted key and another one, which is in use."""
+    other = base64.b64encode(b"o" * 32).decode()
+    ring = [{"NumNodes": 3, "Keys": {wanted: 3, other: 3}, "PrimaryKeys": {other: 3}}]
+
+    def say(method: str, _path: str) -> Said:
+        return refusals.get(method, Said(200, json.dumps(ring)))
+
+    with answering(say) as (url, _asked):
+        return run("consul_keyring", **address(url), token=WANTED, key=wanted)
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "changed"),
+    [
+        ("GET", Said(500, "it is ill"), False),
+        ("PUT", Said(403, "Permission denied"), False),
+        ("PUT", Said(500, "1/3 nodes reported failure"), True),
+        ("DELETE", Said(403, "Permission denied"), True),
+    ],
+)
+def test_a_keyring_that_is_changed_in_part_is_told_so(method: str, said: Said, changed: bool) -> None:
+    assert keyring(base64.b64encode(b"w" * 32).decode(), {method: said}).told == (True, changed)

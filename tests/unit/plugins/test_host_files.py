@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unit.plugins.neard_rig import ME
-from unit.plugins.rig import Answer, run
+from unit.plugins.rig import Answer, modes_of, run
 
 MINE = {"owner": ME, "group": grp.getgrgid(os.getegid()).gr_name}
 
@@ -70,6 +70,29 @@ def test_a_content_that_is_not_good_is_not_put_in_place(tmp_path: Path) -> None:
     assert refused.told == (True, False)
     assert "consul.json is left as it was, since the new content is not good" in refused["msg"]
     assert [path.read_text() for path in tmp_path.iterdir()] == ["good\n"]
+
+
+def test_a_file_is_never_open_to_more_than_it_will_be(tmp_path: Path) -> None:
+    path = tmp_path / "environment"
+    wanted = {"path": str(path), "mode": "0640"}
+    with modes_of(path) as seen:
+        files({**wanted, "content": "A=1\n"})
+    assert seen == {"0640"}
+    path.chmod(0o600)
+    with modes_of(path) as seen:
+        files({**wanted, "content": "A=2\n"})
+    assert seen == {"0600", "0640"}
+
+
+def test_without_a_mode_it_keeps_the_one_that_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with modes_of(path) as seen:
+        files({"path": str(path), "content": "1\n"})
+    assert seen == {"0644"}
+    path.chmod(0o604)
+    with modes_of(path) as seen:
+        files({"path": str(path), "content": "2\n"})
+    assert (seen, path.read_text()) == ({"0604"}, "2\n")
 
 
 def test_what_came_before_a_fault_is_told(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def test_a_restart_that_fails_says_where_to_look(host: Host) -> None:
     (host.folder / "broken").touch()
     done = run("kuutamod_restart", url=host.url)
     assert done["msg"] == "systemctl restart kuutamod.service ended with 1: Job failed.; look at journalctl -u kuutamod"
+    # What ran is ended.
+    assert (done.told, done["before"], done["role"]) == ((True, True), "active", "standby")
 
 
 def test_it_comes_back_at_boot(host: Host) -> None:
