@@ -88,7 +88,9 @@ fleet: $(VENV)/ready build/ansible-2.19/ready build/ansible-$(CORE)/ready instal
 	sh tools/molecule.sh $(CORE) $(SCENARIO)
 
 # What of it fits into `make test`: an operator's day with the oldest ansible-core, an upgrade with the newest to be had.
+# The hosts' images are made first: that takes as long as the network does, and tests have a deadline.
 fleet-ci: $(VENV)/ready build/ansible-2.19/ready build/ansible-2.21/ready installed
+	$(BIN)/kuutamo-fleet image
 	$(PYTEST) tests/fleet
 	sh tools/molecule.sh 2.19 smoke
 	@for core in $(CORES); do newest=$$core; done; set -x; sh tools/molecule.sh $$newest upgrade

@@ -9,6 +9,7 @@ never be, however rarely, and none when so much fails that the change itself mus
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,15 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 FEW_FILES = 2
-NEVER = ("the network was not safe", "heights_signed_twice", "a secret key is in")
-"""The words of the referee's verdict and of the search for keys in logs (tests/integration/scenario.py)."""
+NEVER = ("the network was not safe", "SIGNED TWICE", "DoubleSignature(", "a secret key is in")
+"""The words of the referee's verdict, as a sentence and as pytest prints it, and of the search for keys in logs
+(tests/integration/scenario.py)."""
+MARGIN = re.compile(r"^ *\| ")
+"""What stands left of each line of an exception group."""
 
 
 class Failures:
-    """A plugin that keeps what pytest says of each test that failed."""
+    """A plugin that keeps what each test that failed has raised."""
 
     def __init__(self) -> None:
         self.told: dict[str, str] = {}
@@ -29,11 +33,21 @@ class Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called by pytest for the setup, the call and the teardown of each test."""
         if report.failed:
-            self.told[report.nodeid] = self.told.get(report.nodeid, "") + report.longreprtext
+            self.told[report.nodeid] = self.told.get(report.nodeid, "") + f"{said(report.longreprtext)}\n"
+
+
+def said(longrepr: str) -> str:
+    """What was raised, of all that pytest prints of a failure; not the source, which may name what must never be.
+
+    Source is indented or marked with ``>``. What was raised is marked with ``E``, but not by Python itself, which prints
+    exception groups, nor where a worker has crashed.
+    """
+    lines = [MARGIN.sub("", line) for line in longrepr.splitlines()]
+    return "\n".join(line for line in lines if not line.startswith((" ", ">")))
 
 
 def refusal(told: Mapping[str, str]) -> str:
-    """Why these failures (pytest's words by test) get no second look; empty when they get one."""
+    """Why these failures (what was raised, by test) get no second look; empty when they get one."""
     for test, words in told.items():
         if found := [never for never in NEVER if never in words]:
             return f"{test}: {found[0]}"

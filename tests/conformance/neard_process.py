@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from kuutamo_localnet.ports import reserve_port
 from neard_standin.control import set_behaviour
 from neard_standin.journal import Record, read_journal
 from neard_standin.keys import read_key_file
@@ -47,10 +47,8 @@ def until(question: Callable[[], _Answer], what: str, deadline_s: float = DEADLI
 
 
 def free_address() -> str:
-    """An address on the loopback interface with a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """An address on the loopback interface with a port that no other test is handed."""
+    return f"127.0.0.1:{reserve_port()}"
 
 
 def neard(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

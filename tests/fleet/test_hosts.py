@@ -19,7 +19,8 @@ from kuutamo_fleet.hosts import Hosts, State
 from kuutamo_fleet.inventory import ssh_arguments
 from kuutamo_fleet.plan import Wish
 from kuutamo_fleet.verdict import find
-from neard_standin.journal import Event, read_journal
+from neard_standin.journal import Event, Record, read_journal
+from neard_standin.procfs import ProcessId
 from neard_standin.referee import Verdict
 
 pytestmark = pytest.mark.fleet
@@ -66,6 +67,17 @@ def _wait_verdict(hosts: Hosts, holders: int, running: int) -> Verdict:
             return verdict
         time.sleep(0.1)
     raise AssertionError(f"not {holders} holders of which {running} run\n{find(hosts.site.chain).story()}")
+
+
+def _wait_death(hosts: Hosts, process: ProcessId) -> list[Record]:
+    """The deaths in the journal, once the watcher, a process of its own, has written that of `process`."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        deaths = [record for record in read_journal(hosts.site.chain / "journal.jsonl") if record.event is Event.DEATH]
+        if any(record.process == process for record in deaths):
+            return deaths
+        time.sleep(0.1)
+    raise AssertionError(f"nobody has told the death of {process}\n{find(hosts.site.chain).story()}")
 
 
 @pytest.fixture
@@ -163,6 +175,8 @@ def test_a_killed_signer_and_its_successor_on_another_host_do_not_overlap(quiet:
     time.sleep(1.5)
     _kill_signer(quiet, "node0")
     _start_signer(quiet, "node1")
+    # Without the watcher's word the first one's end is only its last sign of life.
+    deaths = _wait_death(quiet, _wait_verdict(quiet, before + 2, 1).intervals[-2].process)
     verdict = _wait_verdict(quiet, before + 2, 1)
     first, second = verdict.intervals[-2:]
     assert (first.host, first.how, second.host) == ("node0", "died", "node1")
@@ -170,7 +184,6 @@ def test_a_killed_signer_and_its_successor_on_another_host_do_not_overlap(quiet:
     assert first.ended_at is not None
     # The watcher saw the end itself: from the last sign of life it is its own period, and what a busy machine adds.
     assert first.ended_at - first.alive_at < 2.0
-    deaths = [record for record in read_journal(quiet.site.chain / "journal.jsonl") if record.event is Event.DEATH]
     assert deaths[-1].process == first.process
 
 

@@ -186,6 +186,8 @@ def signatures(stage: Stage, pid: int) -> list[float]:
 def only_the_undead(stage: Stage, pid: int, taken_at: float) -> None:
     """Nothing was signed twice; the one overlap is with the process that had SIGKILL pending and could not run any more."""
     verdict = stage.fleet.referee.verdict(stage.account)
-    assert verdict.heights_signed_twice == ()
-    assert {overlap.first.pid for overlap in verdict.overlaps if overlap.second.loaded_at == taken_at} <= {pid}
-    assert max(signatures(stage, pid)) < taken_at
+    # The words by which tools/second_look.py knows what must never be, however rarely.
+    unsafe = f"the network was not safe\n{verdict.story()}"
+    assert verdict.heights_signed_twice == (), unsafe
+    assert {overlap.first.pid for overlap in verdict.overlaps if overlap.second.loaded_at == taken_at} <= {pid}, unsafe
+    assert max(signatures(stage, pid)) < taken_at, unsafe

@@ -15,13 +15,18 @@ import pytest
 import yaml
 
 from kuutamo_fleet.archives import CURRENT, NEWER, RELEASES, neard_archive
-from kuutamo_fleet.chain import ensure_chain, genesis, write_genesis
+from kuutamo_fleet.chain import ended, ensure_chain, genesis, write_genesis
 from kuutamo_fleet.cli import main
 from kuutamo_fleet.credentials import new_secrets
+from kuutamo_fleet.errors import FleetError
 from kuutamo_fleet.faults import partition_rules
+from kuutamo_fleet.fleet import up
+from kuutamo_fleet.hosts import Hosts, State
 from kuutamo_fleet.image import DIRECTORIES, FILES, LINKS, bootstrap_command, finish, recipe
 from kuutamo_fleet.inventory import Reach, hosts_file, to_yaml
 from kuutamo_fleet.plan import Wish, make_plan
+from kuutamo_fleet.podman import Podman
+from kuutamo_fleet.site import Site
 from neard_standin.keys import KeyFile
 from neard_standin.ledger import Ledger
 
@@ -146,6 +151,72 @@ def test_a_chain_from_before_the_last_boot_is_made_anew(tmp_path: Path) -> None:
     (chain / "ledger.json").unlink()
     Ledger.create(chain, validators=old.validators, genesis_boottime=old.genesis_boottime + 1e9)
     assert ensure_chain(chain, "v.near", "ed25519:x").genesis_boottime < old.genesis_boottime + 1e6
+
+
+def test_a_boot_is_noticed_however_long_ago_it_was(tmp_path: Path) -> None:
+    """The machine runs for longer by now than it did when the chain was made: its clock alone shows nothing."""
+    chain = tmp_path / "chain"
+    old = ensure_chain(chain, "v.near", "ed25519:x")
+    assert not ended(chain)
+    old.journal_path.write_text("what was signed then")
+    boot_another_time(chain)
+    assert ended(chain)
+    new = ensure_chain(chain, "v.near", "ed25519:x")
+    assert (new.genesis_boottime > old.genesis_boottime, new.journal_path.read_text(), ended(chain)) == (True, "", False)
+    assert not ended(tmp_path / "none")
+
+
+def test_a_chain_that_does_not_know_its_boot_is_kept(tmp_path: Path) -> None:
+    """An earlier version has made it; a fleet that runs must not lose it."""
+    chain = tmp_path / "chain"
+    old = ensure_chain(chain, "v.near", "ed25519:x")
+    (chain / "boot-id").unlink()
+    assert ensure_chain(chain, "v.near", "ed25519:x") == old
+
+
+def boot_another_time(chain: Path) -> None:
+    (chain / "boot-id").write_text("6d2f6b26-0f2a-4a4c-9f0e-0d7d3c1f3a55\n")
+
+
+@pytest.mark.parametrize(
+    ("states", "archive", "booted", "refused"),
+    [
+        ({"node0": State.STOPPED, "node1": State.MISSING}, None, True, True),
+        ({"node0": State.RUNNING, "node1": State.RUNNING}, None, True, True),
+        ({"node0": State.RUNNING, "node1": State.RUNNING}, None, False, False),
+        ({"node0": State.MISSING, "node1": State.MISSING}, None, True, False),
+        # A real neard's chain lies on its hosts and goes on by the time of day.
+        ({"node0": State.STOPPED, "node1": State.STOPPED}, "neard.tar", True, False),
+    ],
+)
+def test_hosts_that_remember_a_chain_of_an_earlier_boot_are_not_brought_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    states: dict[str, State],
+    archive: str | None,
+    booted: bool,
+    refused: bool,
+) -> None:
+    class GoneOnError(Exception):
+        pass
+
+    def go_on(_hosts: Hosts) -> str:
+        raise GoneOnError
+
+    monkeypatch.setattr(Podman, "prepare", lambda _root: None)
+    monkeypatch.setattr("kuutamo_fleet.fleet.ensure_image", lambda *_unused: False)
+    monkeypatch.setattr(Hosts, "states", lambda _hosts: states)
+    monkeypatch.setattr(Hosts, "ensure_network", go_on)
+    chain = Site(tmp_path, "f").chain
+    ledger = ensure_chain(chain, "v.near", "ed25519:x")
+    if booted:
+        boot_another_time(chain)
+    with pytest.raises(FleetError if refused else GoneOnError) as caught:
+        up(tmp_path, Wish("f", count=2, neard_archive=archive), print)
+    if refused:
+        assert "this machine was booted since the fleet f was made" in str(caught.value)
+        assert "`kuutamo-fleet down --name f`, then again" in str(caught.value)
+    assert Ledger.open(chain) == ledger
 
 
 def test_a_partition_names_the_peers_in_both_directions() -> None:

@@ -173,3 +173,18 @@ def test_a_supervisor_that_ends_without_being_asked_has_crashed(node: FleetNode)
         node.process.kill(signal.SIGKILL)
         eventually(lambda: service.starts == 3, DEADLINE, "it was started again")
     assert service.crashes == [-signal.SIGABRT]
+
+
+def test_a_supervisor_that_is_asked_before_it_can_listen_has_not_crashed(node: FleetNode) -> None:
+    service = Service(node, lambda: None, hand_back=False)
+    with Manager([service]):
+        service.ask_to_end()
+        eventually(lambda: service.starts == 2, DEADLINE, "it was started again")
+        assert service.crashes == []
+        # In this life nobody has asked it.
+        node.process.kill(signal.SIGTERM)
+        eventually(lambda: service.starts == 3, DEADLINE, "it was started again")
+        assert service.crashes == [-signal.SIGTERM]
+        service.stop_for_good()
+        eventually(service.ended, DEADLINE, "it has ended")
+    assert service.crashes == [-signal.SIGTERM]

@@ -61,9 +61,9 @@ def run(name: str, check: bool = False, **options: Any) -> dict[str, Any]:
 def open_to_all(folder: Path) -> None:
     """Let every user get at what is in a folder of pytest's."""
     for above in (folder, *folder.parents):
-        if above.stat().st_mode & 0o001:
-            return
-        above.chmod(0o755)
+        # Another pytest that begins meanwhile closes the uppermost again.
+        if not above.stat().st_mode & 0o001:
+            above.chmod(0o755)
 
 
 def script(path: Path, body: str) -> Path:

@@ -7,12 +7,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from neard_standin.journal import Event, JournalWriter, Record
+from neard_standin.journal import Event, JournalWriter, Record, read_journal
 from neard_standin.ledger import Kind, Ledger, Validator
 from neard_standin.procfs import ProcessId, boottime, is_alive, own_process, starttime_of
 from neard_standin.referee import Referee, judge_journal, main
@@ -190,6 +191,52 @@ def test_after_the_fact_a_live_process_still_holds(ledger: Ledger, holder: Calla
     second.kill()
     verdict = judge_journal(ledger.path)
     assert [interval.how for interval in verdict.intervals] == ["running", "died"]
+
+
+def test_after_the_fact_a_slot_that_ends_while_the_journal_is_read_is_not_judged(
+    ledger: Ledger, holder: Callable[[], Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = holder()
+    signer.tell(Event.KEY_LOADED, at=ledger.start_of(1))
+    clock = ledger.start_of(3) + 0.1
+
+    def slow(path: Path) -> list[Record]:
+        nonlocal clock
+        records = read_journal(path)
+        # The last signature of slot 3 comes too late for this reader.
+        clock = ledger.start_of(4) + 0.1
+        signer.tell(Event.SIGNATURE, height=3, at=clock - 0.2)
+        return records
+
+    monkeypatch.setattr("neard_standin.referee.read_journal", slow)
+    monkeypatch.setattr("neard_standin.referee.boottime", lambda: clock)
+    verdict = judge_journal(ledger.path)
+    assert {miss.height for miss in verdict.misses} == {2}
+    assert all(miss.held for miss in verdict.misses)
+    monkeypatch.setattr("neard_standin.referee.read_journal", read_journal)
+    later = [miss for miss in judge_journal(ledger.path).misses if miss.kind is Kind.ENDORSEMENT]
+    assert [miss.height for miss in later] == [2], "nothing that was counted as missed is found to be done"
+
+
+def test_the_live_referee_judges_no_slot_that_ends_while_it_reads(
+    ledger: Ledger, holder: Callable[[], Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder().tell(Event.KEY_LOADED, at=ledger.start_of(1))
+    clock, here = ledger.start_of(3) + 0.1, threading.current_thread()
+    with Referee(ledger.path) as referee:
+        referee.wait_for(lambda seen: seen.intervals(), _DEADLINE_S)
+        look = referee._look
+
+        def slow() -> None:
+            nonlocal clock
+            look()
+            # The watching thread looks, too.
+            if threading.current_thread() is here:
+                clock = ledger.start_of(4) + 0.1
+
+        monkeypatch.setattr(referee, "_look", slow)
+        monkeypatch.setattr("neard_standin.referee.boottime", lambda: clock)
+        assert {miss.height for miss in referee.verdict().misses} == {2}
 
 
 def test_own_process_is_alive_and_a_namesake_is_not() -> None:

@@ -11,7 +11,7 @@ import pytest
 from neard_standin.journal import Event, Record
 from neard_standin.ledger import Kind, Ledger, Validator
 from neard_standin.procfs import ProcessId
-from neard_standin.verdict import KeyInterval, judge
+from neard_standin.verdict import KeyInterval, Miss, judge
 
 _LEDGER = Ledger(Path("unused"), 0.0, 1000, 100, "test", 83, (Validator("a", "ka"), Validator("v", "kv", virtual=True)))
 
@@ -90,6 +90,55 @@ def test_duties_are_counted_from_the_first_whole_slot() -> None:
     verdict = judge(_LEDGER, [interval], done, 6.5, "a")
     # Heights 2 to 5: four endorsements, blocks at 2 and 4, chunks at 3 and 5.
     assert (verdict.expected_duties, verdict.missed_duties) == (8, 6)
+
+
+def test_missed_duties_are_named_with_their_slot() -> None:
+    done = [_signature(1, height) for height in (2, 3)]
+    verdict = judge(_LEDGER, [_interval(1, 1.5, None)], done, 4.5, "a")
+    assert verdict.misses == (Miss("a", 2, Kind.BLOCK, 2.0, True), Miss("a", 3, Kind.CHUNK, 3.0, True))
+    assert verdict.missed == {"block": 1, "chunk": 1, "endorsement": 0}
+    told = "duties missed: 2 of 4 (1 block, 1 chunk, 0 endorsement)\nof them while a process had the key: 2"
+    assert verdict.story().endswith(told)
+
+
+def _held(*intervals: KeyInterval) -> dict[int, bool]:
+    """Of each height without an endorsement, whether a process had the key for the whole slot."""
+    verdict = judge(_LEDGER, intervals, [], 9, "a")
+    return {miss.height: miss.held for miss in verdict.misses if miss.kind is Kind.ENDORSEMENT}
+
+
+def test_a_slot_that_touches_a_gap_is_told_apart() -> None:
+    # Nobody has the key from 4.5 to 6.5. Who gets it in the middle of a slot begins with the next.
+    assert _held(_interval(1, 1, 4.5), _interval(2, 6.5, None)) == {
+        2: True,
+        3: True,
+        4: False,
+        5: False,
+        6: False,
+        7: True,
+        8: True,
+    }
+    assert _held(_interval(1, 1, 5.0), _interval(2, 6.0, None))[4], "the gap begins with the next slot"
+    assert _held(_interval(1, 1, 5.0), _interval(2, 6.0, None))[6], "the gap ends with the slot before"
+
+
+def test_a_slot_in_which_the_key_goes_from_one_to_the_other_has_no_holder() -> None:
+    assert _held(_interval(1, 1, 5.5), _interval(2, 5.5, None))[5] is False
+
+
+def test_a_slot_after_the_last_sign_of_life_of_a_dead_process_has_no_holder() -> None:
+    held = _held(_interval(1, 1, 7.5, alive_at=4.2))
+    assert [height for height, had in held.items() if had] == [2, 3]
+
+
+def test_a_process_with_a_foreign_key_is_no_holder_of_a_slot() -> None:
+    assert not any(_held(_interval(1, 1, None, public_key="kb")).values())
+
+
+def test_a_slot_that_ended_while_the_journal_was_read_is_not_judged_yet() -> None:
+    verdict = judge(_LEDGER, [_interval(1, 1.5, None)], [], 6.5, "a", read_at=3.9)
+    assert {miss.height for miss in verdict.misses} == {2}
+    assert verdict.at == 6.5
 
 
 def test_signature_with_a_foreign_key_fulfils_no_duty() -> None:

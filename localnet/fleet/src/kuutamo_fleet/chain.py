@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -17,17 +18,29 @@ from neard_standin.procfs import boottime
 # Simulated validators beside the fleet's own account: so many that there are windows without a block or chunk of ours.
 OTHERS = 15
 MOUNT_POINT = "/chain"  # on the hosts; the stand-in's archive looks for it there
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID_FILE = "boot-id"
+
+
+def ended(directory: Path) -> bool:
+    """Is there a chain of an earlier boot of this machine? Its height counts seconds since boot, so it has gone back."""
+    try:
+        ledger = Ledger.open(directory)
+    except FileNotFoundError:
+        return False
+    kept, now = directory / _BOOT_ID_FILE, BOOT_ID.read_text()
+    # An earlier version has kept none; then the boot shows only as long as the machine ran for longer before it.
+    return (kept.read_text() if kept.exists() else now) != now or ledger.genesis_boottime > boottime()
 
 
 def ensure_chain(directory: Path, account: str, public_key: str) -> Ledger:
     """The chain in `directory`, made when there is none or when it is older than this machine's last boot."""
-    try:
-        ledger = Ledger.open(directory)
-        if ledger.genesis_boottime <= boottime():
-            return ledger
-    except FileNotFoundError:
-        pass
+    if not ended(directory):
+        with contextlib.suppress(FileNotFoundError):
+            return Ledger.open(directory)
     shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _BOOT_ID_FILE).write_text(BOOT_ID.read_text())  # before the ledger, so that none is without
     seats = [Validator(account, public_key)]
     for number in range(OTHERS):
         name = f"other{number}.near"

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     hit.add_argument("strikes", nargs="*", metavar="STRIKE", help=text)
     referee = command("referee", _referee, "who signed when on the hosts' chain; exit 1 when it was not safe")
     referee.add_argument("--json", action="store_true", help="as JSON")
-    text = "look at gaps after this moment alone (`clock` of an earlier answer, seconds since boot)"
+    text = "look at gaps and name missed duties after this moment alone (`clock` of an earlier answer, seconds since boot)"
     referee.add_argument("--since", type=float, default=0.0, metavar="CLOCK", help=text)
     text = "exit 1 also after a longer time without a signer"
     referee.add_argument("--longest-gap", type=float, metavar="SECONDS", help=text)

@@ -47,6 +47,7 @@ def up(root: Path, wish: Wish, say: Say) -> Hosts:
             say(f"image of {suite}: made")
     hosts = Hosts(podman, site, plan)
     states = hosts.states()
+    _require_chain(site, plan, states)
     subnet = hosts.ensure_network()
     _make_files(site, plan, subnet)
     for host in plan.hosts:
@@ -64,6 +65,19 @@ def up(root: Path, wish: Wish, say: Say) -> Hosts:
     ensure_watcher(site)
     say(f"{plan.name}: {len(plan.hosts)} hosts are up; inventory: {_short(site.inventory)}")
     return hosts
+
+
+def _require_chain(site: Site, plan: FleetPlan, states: Mapping[str, State]) -> None:
+    """Raise FleetError when hosts are there whose chain has ended with a boot of this machine.
+
+    Their Consul remembers heights of the old chain, and no kuutamod signs before the new one has passed them.
+    """
+    there = any(state is not State.MISSING for state in states.values())
+    if there and not plan.neard_archive and chain.ended(site.chain):
+        raise FleetError(
+            f"this machine was booted since the fleet {plan.name} was made, and its chain has ended with that: "
+            f"`kuutamo-fleet down --name {plan.name}`, then again (the demo's: `make demo-down`)"
+        )
 
 
 def settle(hosts: Hosts) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from neard_standin.procfs import boottime
 from neard_standin.referee import Verdict, judge_journal
-from neard_standin.verdict import Gap
+from neard_standin.verdict import Gap, Miss
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Finding:
     def gaps(self) -> tuple[Gap, ...]:
         """The gaps that ended, or last, after `since`."""
         return tuple(gap for gap in self.verdict.gaps if gap.end > self.since)
+
+    @property
+    def misses(self) -> tuple[Miss, ...]:
+        """The missed duties of the slots that began after `since`."""
+        return tuple(miss for miss in self.verdict.misses if miss.at > self.since)
 
     @property
     def unsigned(self) -> float:
@@ -56,6 +61,7 @@ class Finding:
             "safe": self.verdict.safe,
             "good": self.good,
             "gaps": [{**asdict(gap), "seconds": gap.seconds} for gap in self.gaps],
+            "misses": [asdict(miss) for miss in self.misses],
             "signer": self.signer,
             "clock": boottime(),
         }

@@ -60,7 +60,8 @@ class Service:
 
     It begins with a supervisor that somebody else has started. `hand_back`: whether the unit has its ExecStopPost.
     `rebooted` is told before anything is started on a host that was lost. `crashes` has the exit code of each supervisor
-    that ended neither as asked nor by SIGKILL.
+    that ended neither as asked nor by SIGKILL. One that is asked before it has handlers for signals, when it has only just
+    been started, dies by its SIGTERM; to systemd that is as clean as exit code 0.
     """
 
     def __init__(self, node: FleetNode, rebooted: Callable[[], None], *, hand_back: bool) -> None:
@@ -77,10 +78,12 @@ class Service:
         self._watched: tuple[float, tuple[ProcessInfo, ...]] | None = None
         self._since = 0.0
         self._restart = True
+        self._asked = False
 
     def start(self) -> None:
         """Start the supervisor."""
         with self.lock:
+            self._asked = False
             self.node.start()
             self._enter(Stage.RUNNING)
             self.starts += 1
@@ -121,12 +124,17 @@ class Service:
                 self.node.plan.site.agent.restart()
             self.start()
 
+    def ask_to_end(self) -> None:
+        """SIGTERM to the supervisor; what ends is started again unless it was stopped for good."""
+        with self.lock:
+            self._asked = self.node.process.terminate() or self._asked
+
     def stop_for_good(self) -> None:
         """`systemctl stop`, without waiting: it is not started again."""
         with self.lock:
             self._restart = False
             if self.stage is Stage.RUNNING:
-                self.node.process.terminate()
+                self.ask_to_end()
 
     def ended(self) -> bool:
         """Whether nothing of it runs and nothing will."""
@@ -177,7 +185,8 @@ class Service:
             self.node.process.kill_tree()
         self._close()
         code = self.node.process.returncode
-        if code is not None and code not in (0, -signal.SIGKILL):
+        clean = (0, -signal.SIGKILL, -signal.SIGTERM) if self._asked else (0, -signal.SIGKILL)
+        if code is not None and code not in clean:
             self.crashes.append(code)
         if not self._hand_back:
             self._enter(Stage.PAUSING)

@@ -68,7 +68,8 @@ def _kill_both(_ground: Ground, _fault: Fault, service: Service) -> Undo:
 
 def _restart(_ground: Ground, _fault: Fault, service: Service) -> Undo:
     with service.lock:
-        _running(service).process.terminate()
+        _running(service)
+        service.ask_to_end()
     return _nothing
 
 

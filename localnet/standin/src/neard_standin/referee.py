@@ -160,10 +160,11 @@ class Referee:
         Raises RuntimeError when the watching thread has failed: then there is nothing to conclude.
         """
         with self._lock:
+            read_at = boottime()
             self._look()
             if self._failure is not None:
                 raise RuntimeError("the referee failed to watch the journal") from self._failure
-            return judge(self.ledger, self._book.intervals(), self._book.records, boottime(), account)
+            return judge(self.ledger, self._book.intervals(), self._book.records, boottime(), account, read_at)
 
     def wait_for(self, predicate: Callable[[Referee], _Answer], deadline_s: float) -> _Answer:
         """The first truthy answer of `predicate(self)`; TimeoutError with the findings after `deadline_s` seconds."""
@@ -245,6 +246,7 @@ def judge_journal(ledger_dir: Path | str, until: float | None = None) -> Verdict
     """
     ledger = Ledger.open(ledger_dir)
     book = KeyBook()
+    read_at = boottime()
     for record in read_journal(ledger.journal_path):
         book.note(record)
     last_seen = {record.process: record.boottime for record in book.records}
@@ -257,7 +259,7 @@ def judge_journal(ledger_dir: Path | str, until: float | None = None) -> Verdict
             book.died(process, last_seen[process])
     end = max((record.boottime for record in book.records), default=ledger.genesis_boottime)
     now = boottime() if book.holders() else max(end, until or 0.0)
-    return judge(ledger, book.intervals(), book.records, now)
+    return judge(ledger, book.intervals(), book.records, now, read_at=read_at)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -82,6 +84,21 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Miss:
+    """A duty that was not done; `at` is the beginning of its slot, in seconds of CLOCK_BOOTTIME.
+
+    `held`: one process is known to have had the key for the whole slot, so it was there to sign. Otherwise the slot
+    touches a time in which nobody had it, as far as is known.
+    """
+
+    account: str
+    height: int
+    kind: Kind
+    at: float
+    held: bool
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The referee's findings up to `at` (seconds of CLOCK_BOOTTIME)."""
 
@@ -94,6 +111,8 @@ class Verdict:
     missed_duties: int
     missed: Mapping[str, int] = field(default_factory=dict)
     """The missed duties by kind: blocks, chunks, endorsements."""
+    misses: tuple[Miss, ...] = ()
+    """Each missed duty, in the order of heights."""
 
     @property
     def safe(self) -> bool:
@@ -113,6 +132,8 @@ class Verdict:
         lines += [f"gap of {gap.account}: {gap.seconds:.3f} s from {gap.start:.3f}" for gap in self.gaps]
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.missed.items())
         lines.append(f"duties missed: {self.missed_duties} of {self.expected_duties}" + (f" ({kinds})" if kinds else ""))
+        if held := sum(miss.held for miss in self.misses):
+            lines.append(f"of them while a process had the key: {held}")
         return "\n".join(lines)
 
     def assert_safe(self) -> None:
@@ -185,26 +206,55 @@ def _gaps(account: str, intervals: Sequence[KeyInterval], now: float) -> list[Ga
     return gaps
 
 
+def _held_throughout(intervals: Sequence[KeyInterval], public_key: str | None) -> Callable[[float, float], bool]:
+    """A function that tells whether one process surely had `public_key` from one moment to another.
+
+    Of a process that was only found dead no more is known than when it was last alive. `intervals` are in the order of
+    loading.
+    """
+    own = [interval for interval in intervals if interval.public_key == public_key]
+    loads = [interval.loaded_at for interval in own]
+    ends = (math.inf if interval.ended_at is None else interval.alive_at for interval in own)
+    held_until = list(itertools.accumulate(ends, max))
+
+    def held(start: float, end: float) -> bool:
+        loaded = bisect_right(loads, start)
+        return loaded > 0 and held_until[loaded - 1] >= end
+
+    return held
+
+
 def _duties(
     ledger: Ledger, account: str, intervals: Sequence[KeyInterval], signatures: Iterable[Record], now: float
-) -> tuple[int, Counter[str]]:
-    """Expected duties, and the missed ones by kind, from the first holder's first whole slot to the last finished slot."""
+) -> tuple[int, list[Miss]]:
+    """Expected duties, and the missed ones, from the first holder's first whole slot to the last finished slot."""
     first = ledger.height_at(intervals[0].loaded_at) + 1
     expected = {(duty.height, duty.kind) for duty in ledger.expected_duties(account, first, ledger.height_at(now))}
     on_chain = ledger.on_chain_key(account)
     done = {
         (record.height, record.kind) for record in signatures if record.account == account and record.public_key == on_chain
     }
-    return len(expected), Counter(kind.value for _height, kind in expected - done)
+    held = _held_throughout(intervals, on_chain)
+    misses = []
+    for height, kind in sorted(expected - done):
+        start, end = ledger.start_of(height), ledger.start_of(height + 1)
+        misses.append(Miss(account, height, kind, start, held(start, end)))
+    return len(expected), misses
 
 
 def judge(
-    ledger: Ledger, intervals: Iterable[KeyInterval], records: Iterable[Record], now: float, account: str | None = None
+    ledger: Ledger,
+    intervals: Iterable[KeyInterval],
+    records: Iterable[Record],
+    now: float,
+    account: str | None = None,
+    read_at: float | None = None,
 ) -> Verdict:
     """The verdict at `now` (seconds of CLOCK_BOOTTIME) on one account, or on all that ever loaded a key.
 
     `intervals` and `records` are of the whole network; overlaps and double signatures of a key are found even when the
-    two processes name different accounts.
+    two processes name different accounts. `read_at` is when the reading of `records` began, None: at `now`; signatures of
+    a slot that ended later may have been written after it, so its duties are not judged yet.
     """
     every = sorted(intervals, key=lambda interval: interval.loaded_at)
     settled = [_settle(interval, every) for interval in every]
@@ -213,12 +263,14 @@ def judge(
     chosen = [interval for interval in settled if interval.account in accounts]
     keys = {interval.public_key for interval in chosen}
     gaps: list[Gap] = []
-    expected, missed = 0, Counter[str]()
+    finished = now if read_at is None else min(now, read_at)
+    expected, misses = 0, list[Miss]()
     for name in accounts:
         if own := [interval for interval in chosen if interval.account == name]:
             gaps += _gaps(name, own, now)
-            counts = _duties(ledger, name, own, signatures, now)
-            expected, missed = expected + counts[0], missed + counts[1]
+            due, undone = _duties(ledger, name, own, signatures, finished)
+            expected, misses = expected + due, misses + undone
+    missed = Counter(miss.kind for miss in misses)
     return Verdict(
         at=now,
         intervals=tuple(chosen),
@@ -230,6 +282,7 @@ def judge(
         ),
         gaps=tuple(gaps),
         expected_duties=expected,
-        missed_duties=missed.total(),
-        missed={kind.value: missed[kind.value] for kind in Kind},
+        missed_duties=len(misses),
+        missed={kind.value: missed[kind] for kind in Kind},
+        misses=tuple(sorted(misses, key=lambda miss: miss.height)),
     )
