@@ -119,7 +119,9 @@ running:
   returned: success
   type: dict
 pending:
-  description: The fields in which RV(wanted) and RV(running) differ. Empty when no restart is pending.
+  description:
+    - The fields in which RV(wanted) and RV(running) differ. Empty when no restart is pending.
+    - V(neard_config) stands for what the role neard sets in neard's C(config.json) and removes from it.
   returned: success
   type: list
   elements: str
@@ -183,6 +185,10 @@ _UNIT = {
     "NRestarts": "restarts",
 }
 _NUMBERS = ("main_pid", "restarts")
+AGAIN = 1.0
+"""Seconds after which a Consul that could not answer is asked once more."""
+_SINCE = frozenset({"neard_config"})
+"""What earlier releases of the collection did not write down: what was started then is not restarted for it."""
 
 
 def unit_states(module: AnsibleModule, names: list[str], timeout: float) -> dict[str, Json]:
@@ -209,10 +215,11 @@ def document(path: Path) -> Json | None:
 
 
 def differences(wanted: Json | None, running: Json | None) -> list[str]:
-    """The fields in which the next start differs from the last one."""
+    """The fields in which the next start differs from the last one; of a field of ``_SINCE`` only what both have."""
     if wanted is None or running is None:
         return []
-    return sorted(name for name in {*wanted, *running} if wanted.get(name) != running.get(name))
+    unknown = _SINCE - running.keys()
+    return sorted(name for name in {*wanted, *running} - unknown if wanted.get(name) != running.get(name))
 
 
 def releases(base: Path) -> Json:
@@ -281,6 +288,18 @@ def certificate(module: AnsibleModule, path: Path, timeout: float) -> Json:
     return {"path": str(path), "expires": ssl.cert_time_to_seconds(done.text.strip().partition("=")[2]), "fault": ""}
 
 
+def _opened(opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout: float) -> Any:
+    """Consul's answer. One that elects a leader or is busy says 5xx for a moment, and is asked once more."""
+    try:
+        return opener.open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            raise
+        error.close()
+    time.sleep(AGAIN)
+    return opener.open(request, timeout=timeout)
+
+
 def token(path: Path, url: str, ca_path: Path, timeout: float) -> Json:
     """When a token expires, as Consul says; the token goes to ``url`` only, and nowhere else."""
     found: Json = {"path": str(path), "expires": None, "fault": ""}
@@ -290,13 +309,16 @@ def token(path: Path, url: str, ca_path: Path, timeout: float) -> Json:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=context)] if context else [])
         )
-        with opener.open(request, timeout=timeout) as answer:
+        with _opened(opener, request, timeout) as answer:
             expires = json.load(answer).get("ExpirationTime")
     except urllib.error.HTTPError as error:
         unknown = error.code in (403, 404)
         return {**found, "fault": "Consul does not know this token" if unknown else f"Consul answers {error.code}"}
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return {**found, "fault": f"Consul can't be asked: {error}"}
+    except ValueError:
+        # Its text may show the token.
+        return {**found, "fault": "Consul can't be asked: no request can carry this token, or the answer is none of Consul"}
     if not expires:
         return found
     return {**found, "expires": calendar.timegm(time.strptime(expires[:19], "%Y-%m-%dT%H:%M:%S"))}

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,12 +43,12 @@ class Playing:
     hosts: Json = field(default_factory=lambda: {"a": HERE, "b": HERE})
     variables: Json = field(default_factory=dict)
 
-    def play(self, *tasks: Json) -> Run:
-        """Run the tasks on both hosts, with all that the playbooks' plays have."""
+    def play(self, *tasks: Json, hosts: str = "validators", arguments: Sequence[str] = ()) -> Run:
+        """Run the tasks on these hosts, with all that the playbooks' plays have."""
         asked = {"account_id": self.account, **address(self.consul.url)}
         play = {
             "name": "Play",
-            "hosts": "validators",
+            "hosts": hosts,
             "gather_facts": False,
             "any_errors_fatal": True,
             "vars_files": [str(ROOT / f"playbooks/vars/{name}.yml") for name in ("rolling", "rotation")],
@@ -57,9 +57,11 @@ class Playing:
             "tasks": list(tasks),
         }
         (self.folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-        inventory = {"all": {"children": {"validators": {"hosts": self.hosts}}}}
+        inventory = {
+            "all": {"children": {"validators": {"hosts": self.hosts}, "consul_servers": {"hosts": {"server": HERE}}}}
+        }
         (self.folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
-        return ansible_playbook(self.folder, "play.yml", "-i", "hosts.yml")
+        return ansible_playbook(self.folder, "play.yml", "-i", "hosts.yml", *arguments)
 
     def maintain(self, **options: Any) -> Any:
         """The module, run from here: somebody else's hand."""
@@ -115,6 +117,24 @@ def test_the_lock_is_given_back_through_another_host_where_the_one_that_took_it_
     done = playing.play(work(playing, lost))
     assert (done.code != 0, "unreachable=1" in done.out) == (True, True), done.out
     assert "changed: [a]" in done.out  # it has taken the lock
+    assert not playing.locked()
+
+
+def test_the_lock_is_given_back_where_no_validator_is_in_the_play(playing: Playing) -> None:
+    done = playing.play(
+        work(playing, {"name": "Work", "ansible.builtin.command": {"argv": ["true"]}}), hosts="consul_servers"
+    )
+    assert done.code == 0, done.out
+    assert "changed: [server]" in done.out
+    assert not playing.locked()
+
+
+def test_the_lock_is_given_back_past_a_host_that_cannot_be_reached(playing: Playing) -> None:
+    session = playing.maintain(reason="a test")["session"]
+    playing.hosts = {"a": AWAY, "b": HERE}
+    give_back = include("unlock.yml", __fleet_control="a", __fleet_lock={"session": session})
+    done = playing.play(give_back, hosts="consul_servers")
+    assert done.code == 0, done.out
     assert not playing.locked()
 
 
