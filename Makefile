@@ -22,9 +22,8 @@ NAME ?=
 # Two minutes with this one inject every kind of fault (tests/unit/localnet/test_soak_plan.py).
 FIXED_SEED := 5912
 SIMULATION = PYTHONPATH=tests $(BIN)/python -m simulation
-PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/pytest --durations 20
 # What fails beside other tests is run again, alone.
-PYTESTS = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/python tools/second_look.py --durations 20
+PYTEST = PY_CONSUL_DIR=$(CURDIR)/build/py-consul $(BIN)/python tools/second_look.py --durations 20
 # Ansible's modules are typed under their full names.
 PLUGINS := filter module_utils modules plugin_utils
 CODE := files/kuutamod/src localnet/standin/src localnet/network/src localnet/fleet/src plugins tests tools
@@ -91,7 +90,7 @@ fleet: $(VENV)/ready build/ansible-2.19/ready build/ansible-$(CORE)/ready instal
 # The hosts' images are made first: that takes as long as the network does, and tests have a deadline.
 fleet-ci: $(VENV)/ready build/ansible-2.19/ready build/ansible-2.21/ready installed
 	$(BIN)/kuutamo-fleet image
-	$(PYTEST) tests/fleet
+	$(BIN)/pytest --durations 20 tests/fleet
 	sh tools/molecule.sh 2.19 smoke
 	@for core in $(CORES); do newest=$$core; done; set -x; sh tools/molecule.sh $$newest upgrade
 
@@ -111,7 +110,7 @@ lint: $(VENV)/ready
 	MYPYPATH=build/collections $(BIN)/mypy $(PLUGINS:%=-p ansible_collections.kuutamo.near.plugins.%)
 
 unit: $(VENV)/ready build/py-consul/ready
-	$(PYTESTS) -n $(WORKERS) tests/unit tests/conformance tests/simulation tests/exhaustive
+	$(PYTEST) -n $(WORKERS) tests/unit tests/conformance tests/simulation tests/exhaustive
 
 simulate: $(VENV)/ready
 	$(SIMULATION) run --seeds $(SEEDS) --from $(FROM)
@@ -169,7 +168,7 @@ installed: build/ansible-2.19/ready build/ansible-2.21/ready
 	done
 
 integration: $(VENV)/ready build/py-consul/ready
-	$(PYTESTS) -n $(SCENARIOS) --dist loadfile tests/integration
+	$(PYTEST) -n $(SCENARIOS) --dist loadfile tests/integration
 
 soak: $(VENV)/ready
 	$(BIN)/kuutamo-localnet soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out build/soak.json

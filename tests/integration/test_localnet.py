@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kuutamo_localnet.fleet_plan import installed
-from kuutamo_localnet.process import Process
+from kuutamo_localnet.process import Process, lives
 from kuutamo_localnet.reaper import ProcessInfo, descendants, read_process
 from kuutamo_localnet.wait import eventually
 from neard_standin.ledger import Ledger
@@ -85,8 +85,7 @@ class Localnet:
 
 
 def gone(processes: list[ProcessInfo]) -> bool:
-    now = [(info, read_process(info.pid)) for info in processes]
-    return all(later is None or later.started != info.started or later.state in "ZX" for info, later in now)
+    return not any(map(lives, processes))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import kuutamo_localnet.process
-from kuutamo_localnet.process import Process, send_signal, stands_still, stop
+from kuutamo_localnet.process import Process, lives, send_signal, stands_still, stop
 from kuutamo_localnet.reaper import ProcessInfo, descendants, read_process
 from kuutamo_localnet.wait import eventually
 
@@ -52,12 +52,7 @@ def ready(process: Process) -> list[ProcessInfo]:
 
 def running(members: list[ProcessInfo]) -> list[int]:
     """The members that still exist, zombies left out."""
-    now = [read_process(member.pid) for member in members]
-    return [
-        info.pid
-        for info, member in zip(now, members, strict=True)
-        if info is not None and info.started == member.started and info.state not in "ZX"
-    ]
+    return [member.pid for member in members if lives(member)]
 
 
 def thread_states(process: Process) -> str:
